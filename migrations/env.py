@@ -1,0 +1,24 @@
+"""Alembic's entry: migrate the database that the caller's configuration names."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+
+def run() -> None:
+    """Apply the migrations over one connection, all in one transaction, one runner at a time."""
+    url = context.config.get_main_option("sqlalchemy.url")
+    if url is None:
+        raise RuntimeError("run migrations with `tierce migrate`, which names the database")
+    engine = create_engine(url, poolclass=pool.NullPool)
+    with engine.connect() as connection, connection.begin():
+        # Two instances starting at once must not both migrate: the second waits, then finds it done.
+        connection.execute(text("SELECT pg_advisory_xact_lock(7313001)"))
+        context.configure(connection=connection, version_table="tierce_migration")
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

@@ -1,0 +1,60 @@
+"""Settings: the only reader of the environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an instance of Tierce can be told, each as ``TIERCE_<NAME>``.
+
+    With no ``database_url`` and no ``redis_url``, ``tierce up`` starts its own embedded servers
+    under ``home`` and fills both in.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIERCE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".tierce"), description="Folder of embedded servers and keys.")
+    database_url: str | None = Field(
+        default=None, description="postgresql://… of a role that may create roles and schemas."
+    )
+    redis_url: str | None = Field(default=None, description="redis://… of any Redis or Valkey.")
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8480, ge=1, le=65535, description="Port the API listens on.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8480", description="Base of links and the tokens' issuer."
+    )
+    operator_key: SecretStr | None = Field(
+        default=None, description="Secret of the instance's operator, who creates platforms."
+    )
+    signing_key: SecretStr | None = Field(
+        default=None, description="PEM of the P-256 private key that signs member tokens (ES256)."
+    )
+    code_key: SecretStr | None = Field(
+        default=None, description="Secret from which hand-over codes are derived, 32+ characters."
+    )
+    pool_size: int = Field(default=10, ge=1, le=200, description="Connections a process keeps.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_json: bool = Field(default=True, description="JSON lines; false prints for people.")
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _psycopg(cls, url: str | None) -> str | None:
+        """Accept the usual ``postgres://`` spellings; there is one driver, psycopg 3."""
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("TIERCE_DATABASE_URL must look like postgresql://user:password@host/db")
+        return f"postgresql+psycopg://{rest}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process, read from the environment once."""
+    return Settings()

@@ -1,0 +1,161 @@
+"""Engines, the tenant's transaction and set-based writes. The only commit in the repository.
+
+A transaction runs as the role ``tierce_runtime`` with ``tierce.platform_id`` set, so row-level
+security keeps every statement inside one platform even where code forgets its ``WHERE``. Work that
+spans platforms (sweeps, looking up an API key) asks for :data:`SYSTEM` and runs as
+``tierce_system``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine, MetaData, Table, TextClause, text
+from sqlalchemy import create_engine as _create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
+
+T = TypeVar("T")
+
+#: Naming constraints lets a migration and an error handler speak of them.
+metadata: Final = MetaData(
+    schema="service",
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+)
+
+#: The scope of work that spans platforms.
+SYSTEM: Final = "system"
+Scope = UUID | Literal["system"]
+
+_OPTIONS: Final = (
+    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s "
+    "-c idle_in_transaction_session_timeout=60s -c application_name=tierce"
+)
+_ENTER: Final = text(
+    "SELECT set_config('role', :role, true), set_config('tierce.platform_id', :platform_id, true)"
+)
+_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def create_engine(url: str, pool_size: int = 10) -> Engine:
+    """Return an engine for synchronous callers: the worker, the command line, the tests."""
+    return _create_engine(
+        url, pool_size=pool_size, max_overflow=0, connect_args={"options": _OPTIONS}
+    )
+
+
+def create_async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
+    """Return an engine for the HTTP edge, which runs the same functions by ``run_sync``."""
+    return _create_async_engine(
+        url, pool_size=pool_size, max_overflow=0, connect_args={"options": _OPTIONS}
+    )
+
+
+def _enter(connection: Connection, scope: Scope) -> None:
+    role = "tierce_system" if scope == SYSTEM else "tierce_runtime"
+    connection.execute(_ENTER, {"role": role, "platform_id": "" if scope == SYSTEM else str(scope)})
+
+
+@contextmanager
+def transaction(engine: Engine, scope: Scope) -> Iterator[Connection]:
+    """Open a transaction inside one platform (or :data:`SYSTEM`) and commit it on leaving.
+
+    Any exception rolls everything back and goes on to the caller.
+    """
+    with engine.connect() as connection, connection.begin():
+        _enter(connection, scope)
+        yield connection
+
+
+async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]) -> T:
+    """Run synchronous ``work`` in one committed transaction of ``scope`` and return its answer.
+
+    The commit has happened when this returns: an HTTP response built from the answer tells the
+    truth (design §5: commit before the response).
+    """
+
+    def in_scope(connection: Connection) -> T:
+        _enter(connection, scope)
+        return work(connection)
+
+    async with engine.connect() as connection, connection.begin():
+        return await connection.run_sync(in_scope)
+
+
+Runner = Callable[[Scope, Callable[[Connection], T]], Awaitable[T]]
+
+
+@lru_cache(maxsize=256)
+def _recordset(table: Table, columns: tuple[str, ...]) -> str:
+    return ", ".join(
+        f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns
+    )
+
+
+def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return orjson.dumps(rows, default=_plain).decode()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+@lru_cache(maxsize=256)
+def _insert(table: Table, columns: tuple[str, ...]) -> TextClause:
+    names = ", ".join(f'"{name}"' for name in columns)
+    return text(
+        f"INSERT INTO {table.fullname} ({names}) SELECT {names} "  # noqa: S608 - names of our own
+        f"FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({_recordset(table, columns)})"
+    )
+
+
+def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert ``rows`` (all with the same columns) in one statement, however many there are.
+
+    Bytes, instants and UUIDs are carried as JSON text and cast by the column's type.
+    """
+    if rows:
+        connection.execute(_insert(table, tuple(rows[0])), {"rows": _as_json(rows)})
+
+
+@lru_cache(maxsize=256)
+def _update(table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> TextClause:
+    # Named expected_<key> where the guard and the new value are the same column (version).
+    changed = ", ".join(f'"{name}" = r."{name}"' for name in columns if name not in keys)
+    match = " AND ".join(f't."{name}" = r."{name}"' for name in keys)
+    return text(
+        f"UPDATE {table.fullname} AS t SET {changed} "  # noqa: S608 - names of our own
+        f"FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({_recordset(table, columns)}) "
+        f"WHERE {match}"
+    )
+
+
+def update_many(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    keys: tuple[str, ...] = ("platform_id", "id"),
+) -> int:
+    """Update rows matched by ``keys`` in one statement; return how many matched.
+
+    The caller compares the count with ``len(rows)`` where a missed row would be a lost write.
+    """
+    if not rows:
+        return 0
+    result = connection.execute(_update(table, tuple(rows[0]), keys), {"rows": _as_json(rows)})
+    return result.rowcount
