@@ -1,0 +1,36 @@
+"""The outbox as SQLAlchemy sees it; ``migrations/sql/events.v1.sql`` says what it means."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Column, FetchedValue, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import UserDefinedType
+
+from service.db import metadata
+
+
+class Xid8(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        """Return the type's name in DDL."""
+        return "xid8"
+
+
+event: Final = Table(
+    "event",
+    metadata,
+    Column("platform_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("exchange_id", Uuid),
+    Column("member_id", Uuid),
+    Column("sequence", Integer),
+    Column("data", JSONB, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("tx", Xid8, nullable=False, server_default=FetchedValue()),
+)

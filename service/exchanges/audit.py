@@ -1,0 +1,98 @@
+"""Prove that exchanges and books say the same: what the ledger alone cannot know."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from ledger.audit import Problem
+
+_CHECKS: Final = {
+    "ended_exchange_holds_value": """
+        SELECT e.platform_id, l.id::text AS subject,
+               format('exchange %s has ended as %s, leg is %s', e.id, e.state, l.state) AS detail
+        FROM service.exchange e JOIN service.leg l
+          ON l.platform_id = e.platform_id AND l.exchange_id = e.id
+        WHERE e.closed_at IS NOT NULL AND l.state = 'held'""",
+    "hold_differs_from_leg": """
+        SELECT l.platform_id, l.id::text AS subject,
+               format('leg is %s of %s, its hold has %s', l.state, l.amount + l.payer_fee,
+                      coalesce(a.balance, 0)) AS detail
+        FROM service.leg l LEFT JOIN ledger.account a
+          ON a.platform_id = l.platform_id AND a.path = 'hold:' || l.id AND a.unit = l.unit
+        WHERE coalesce(a.balance, 0)
+              <> CASE l.state WHEN 'held' THEN l.amount + l.payer_fee ELSE 0 END""",
+    "active_exchange_not_held": """
+        SELECT e.platform_id, l.id::text AS subject,
+               format('exchange %s is %s, leg is open', e.id, e.state) AS detail
+        FROM service.exchange e JOIN service.leg l
+          ON l.platform_id = e.platform_id AND l.exchange_id = e.id
+        WHERE e.state IN ('active', 'in_review', 'completed', 'settled', 'refunded')
+          AND l.state = 'open'""",
+    "transit_differs_from_payment": """
+        SELECT p.platform_id, p.id::text AS subject,
+               format('%s is %s, %s in transit', p.kind, p.state, coalesce(a.balance, 0)) AS detail
+        FROM service.payment p LEFT JOIN ledger.account a
+          ON a.platform_id = p.platform_id AND a.path = 'transit:' || p.id AND a.unit = p.unit
+        WHERE coalesce(a.balance, 0)
+              <> CASE WHEN p.kind <> 'collect' AND p.settled_at IS NULL THEN p.amount ELSE 0 END""",
+    "payment_not_booked": """
+        SELECT p.platform_id, p.id::text AS subject, 'collected but not in the books' AS detail
+        FROM service.payment p LEFT JOIN ledger.posting b
+          ON b.platform_id = p.platform_id AND b.key = 'collect:' || p.id
+        WHERE p.kind = 'collect' AND (p.state = 'succeeded') <> (b.id IS NOT NULL)""",
+    "refunds_miscounted": """
+        SELECT c.platform_id, c.id::text AS subject, 'refunds asked differ from the count' AS detail
+        FROM service.payment c LEFT JOIN service.payment r
+          ON r.platform_id = c.platform_id AND r.collect_id = c.id
+        WHERE c.kind = 'collect' GROUP BY c.platform_id, c.id, c.refund_asked
+        HAVING c.refund_asked <> coalesce(sum(r.amount), 0)""",
+    "open_exchange_without_deadline": """
+        SELECT e.platform_id, e.id::text AS subject, format('%s with no timer', e.state) AS detail
+        FROM service.exchange e
+        WHERE e.closed_at IS NULL AND NOT EXISTS (SELECT FROM service.timer t
+          WHERE t.platform_id = e.platform_id AND t.exchange_id = e.id)""",
+    "ended_exchange_with_deadline": """
+        SELECT e.platform_id, e.id::text AS subject, format('%s with a timer', e.state) AS detail
+        FROM service.timer t JOIN service.exchange e
+          ON e.platform_id = t.platform_id AND e.id = t.exchange_id
+        WHERE e.closed_at IS NOT NULL""",
+    "events_have_a_gap": """
+        SELECT e.platform_id, e.id::text AS subject,
+               format('%s events counted, %s there', e.event_sequence, count(v.id)) AS detail
+        FROM service.exchange e LEFT JOIN service.event v
+          ON v.platform_id = e.platform_id AND v.exchange_id = e.id
+        GROUP BY e.platform_id, e.id, e.event_sequence
+        HAVING count(v.id) <> e.event_sequence""",
+    "met_without_both_words": """
+        SELECT c.platform_id, c.exchange_id::text AS subject,
+               format('%s was met without both confirmations', c.name) AS detail
+        FROM service.checkpoint c
+        WHERE c.met_at IS NOT NULL AND (SELECT count(DISTINCT f.role) FROM service.confirmation f
+          WHERE f.platform_id = c.platform_id AND f.exchange_id = c.exchange_id
+            AND f.checkpoint = c.name AND f.word = 'confirmed') < 2""",
+}
+
+#: A broken instance may have millions of problems; the first of each kind tell enough.
+MOST_OF_A_KIND: Final = 100
+
+
+def audit(connection: Connection, platform_id: UUID | None) -> list[Problem]:
+    """Return every contradiction between exchanges, payments, events, timers and the books.
+
+    ``platform_id`` None looks at all platforms (in a transaction of the system's scope).
+    """
+    found = []
+    for check, query in _CHECKS.items():
+        scoped = text(
+            f"SELECT * FROM ({query}) AS problem "  # noqa: S608 - our own constants
+            "WHERE CAST(:platform_id AS uuid) IS NULL OR platform_id = :platform_id LIMIT :most"
+        )
+        values = {"platform_id": platform_id, "most": MOST_OF_A_KIND}
+        found += [
+            Problem(check, row.platform_id, row.subject, row.detail)
+            for row in connection.execute(scoped, values)
+        ]
+    return found

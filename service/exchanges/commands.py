@@ -1,0 +1,104 @@
+"""What callers ask of an exchange, and what a decision answers. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ledger.posting import Posting
+from ledger.refusals import Refusal
+from service.exchanges.kinds import Role
+from service.exchanges.model import Exchange
+from service.exchanges.terms import Checked
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who takes a step: a member, or (``member_id`` None) the clock or a payment provider.
+
+    ``via`` says whose word it is on the record: ``member`` (their own token), ``platform`` (its
+    API key acted for them), ``clock`` or ``provider``.
+    """
+
+    member_id: UUID | None
+    via: str
+
+
+CLOCK = Who(None, "clock")
+PROVIDER = Who(None, "provider")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One step asked for on one exchange; the fields below ``who`` belong to some steps only."""
+
+    exchange_id: UUID
+    step: str
+    who: Who
+    expected_version: int | None = None
+    terms_hash: str | None = None
+    terms: Checked | None = None
+    checkpoint: str | None = None
+    code: str | None = None
+    proposal_id: UUID | None = None
+    to_payee: tuple[int, ...] | None = None  # of each held leg, in order of position
+    payment_id: UUID | None = None
+    payment_method: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """Something that happened, for the outbox: a type and public JSON facts."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationFact:
+    """A member's word on a checkpoint, or its withdrawal; appended, never changed."""
+
+    checkpoint: str
+    role: Role
+    member_id: UUID
+    word: str  # "confirmed" or "withdrawn"
+    method: str  # "word" or "code"
+    via: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentDraft:
+    """A payment to be asked of a provider after the commit: collect, refund or payout."""
+
+    id: UUID
+    kind: str
+    member_id: UUID
+    amount: int
+    unit: str
+    provider: str
+    collect_id: UUID | None = None  # the payment that a refund gives back
+    method: str | None = None
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a step changes. Nothing of it is true before the transaction that writes it commits."""
+
+    exchange: Exchange
+    events: list[EventDraft] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    payments: list[PaymentDraft] = field(default_factory=list)
+    confirmations: list[ConfirmationFact] = field(default_factory=list)
+    #: A collection in flight that nobody wants any more.
+    cancel_collect: UUID | None = None
+    #: A refusal that is itself a fact to keep (a wrong code counts): told after the commit.
+    refusal: Refusal | None = None
+
+    def note(self, type_: str, **data: Any) -> None:
+        """Add an event."""
+        self.events.append(EventDraft(type_, data))

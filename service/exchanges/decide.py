@@ -1,0 +1,165 @@
+"""Take one step on one exchange: pure, from values to a decision.
+
+``check`` says whether a step is allowed, for the use cases and for ``next_actions`` alike, so that
+nobody is offered what would be refused. ``take`` checks, then carries the step out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from ledger.refusals import Refusal
+from service.exchanges import acts
+from service.exchanges.codes import MOST_GENERATIONS, CodeBook
+from service.exchanges.commands import Command, Decision
+from service.exchanges.deadlines import due
+from service.exchanges.kinds import Role, shows_code
+from service.exchanges.model import Exchange
+from service.exchanges.refusals import (
+    AlreadyConfirmed,
+    CodeLocked,
+    CodeNotLocked,
+    CodesUsedUp,
+    NoOpenProposal,
+    NotAParty,
+    NothingToWithdraw,
+    NotYourStep,
+    StaleVersion,
+    StepNotAllowed,
+)
+from service.exchanges.steps import BY_NAME, STEPS, By, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a decision needs besides the exchange: the instant and the instance's code book."""
+
+    now: datetime
+    codes: CodeBook
+
+
+def take(exchange: Exchange, command: Command, rules: Rules) -> Decision:
+    """Decide ``command`` on ``exchange``.
+
+    Raises:
+        Refusal: why not; nothing is to be written then.
+    """
+    if command.expected_version is not None and command.expected_version != exchange.version:
+        raise StaleVersion(
+            f"The exchange is at version {exchange.version}, you wrote {command.expected_version}: "
+            "read it again, then decide.",
+            pointer="/version",
+            version=exchange.version,
+        )
+    step = BY_NAME[command.step]
+    role = _role(exchange, command)
+    refusal = check(exchange, step, role, rules.now)
+    if refusal is not None:
+        raise refusal
+    decision = _ACTS[step.name](exchange, command, role or Role.PAYER, rules.now, rules.codes)
+    assert decision.exchange.state in step.to, (step.name, decision.exchange.state)
+    decision.exchange = replace(decision.exchange, version=exchange.version + 1)
+    return decision
+
+
+def _role(exchange: Exchange, command: Command) -> Role | None:
+    if command.who.member_id is None:
+        return None
+    role = exchange.role_of(command.who.member_id)
+    if role is None:
+        raise NotAParty("This member is neither payer nor payee of the exchange.")
+    return role
+
+
+def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> Refusal | None:
+    """Return why ``role`` (None: clock or provider) may not take ``step`` now, or None."""
+    if exchange.state not in step.from_:
+        return StepNotAllowed(
+            f"'{step.name}' is not possible while the exchange is {exchange.state}.",
+            state=exchange.state,
+            allowed=[s.name for s in STEPS if exchange.state in s.from_ and s.by not in _MACHINES],
+        )
+    if step.by is By.CLOCK:
+        instant = due(exchange, step.name)
+        if instant is None or now < instant:
+            return StepNotAllowed(f"'{step.name}' is not due yet.", state=exchange.state)
+        return None
+    if step.by is By.PROVIDER:
+        return None
+    assert role is not None, "only the clock and the provider act without a side"
+    return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role)
+
+
+_MACHINES: Final = frozenset({By.CLOCK, By.PROVIDER})
+
+
+def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Refusal | None:
+    current = exchange.current
+    proposal = exchange.proposal
+    if step.by in {By.OFFERER, By.OFFEREE}:
+        if proposal is None or now >= proposal.expires_at:
+            return NoOpenProposal("There is no open offer: it was answered, replaced, or lapsed.")
+        mine = (proposal.by is role) == (step.by is By.OFFERER)
+    elif step.by is By.ANSWERER:
+        mine = exchange.agreed_by(role) is None
+    elif step.by is By.PAYER:
+        mine = role is Role.PAYER
+    elif step.by is By.CODE_HOLDER:
+        mine = current is not None and shows_code(current.name) is role
+    elif step.by is By.CODE_ENTERER:
+        mine = current is not None and shows_code(current.name) is not role
+    else:
+        assert step.by is By.PARTY
+        mine = True
+    if mine:
+        return None
+    return NotYourStep(f"'{step.name}' is for the {role.other} to take.", side=role.other)
+
+
+def _check_facts(exchange: Exchange, step: Step, role: Role) -> Refusal | None:
+    current = exchange.current
+    if current is None:
+        return None
+    locked = current.code is not None and current.code.locked_at is not None
+    if step.name == "confirm" and current.confirmed_by(role) is not None:
+        return AlreadyConfirmed(f"The {role} has already confirmed '{current.name}'.")
+    if step.name == "withdraw_confirmation" and current.confirmed_by(role) is None:
+        return NothingToWithdraw(f"The {role} has not confirmed '{current.name}'.")
+    if step.name == "enter_code" and locked:
+        return CodeLocked("Too many wrong tries: the member who shows the code must renew it.")
+    if step.name == "renew_code":
+        if not locked:
+            return CodeNotLocked("The hand-over code is not locked; it can still be entered.")
+        if current.code is not None and current.code.generation >= MOST_GENERATIONS:
+            return CodesUsedUp("No more codes: each side confirms for itself instead.")
+    return None
+
+
+_Act = Callable[[Exchange, Command, Role, datetime, CodeBook], Decision]
+
+_ACTS: Final[dict[str, _Act]] = {
+    "agree": acts.agree,
+    "decline": acts.decline,
+    "counter_offer": acts.counter_offer,
+    "cancel": acts.cancel,
+    "fund": acts.fund,
+    "payment_succeeded": acts.payment_succeeded,
+    "payment_failed": acts.payment_failed,
+    "confirm": acts.confirm,
+    "withdraw_confirmation": acts.withdraw_confirmation,
+    "enter_code": acts.enter_code,
+    "renew_code": acts.renew_code,
+    "propose_cancellation": acts.propose_cancellation,
+    "propose_settlement": acts.propose_settlement,
+    "withdraw_proposal": acts.withdraw_proposal,
+    "reject_proposal": acts.reject_proposal,
+    "accept_proposal": acts.accept_proposal,
+    "expire_proposed": acts.expire,
+    "expire_agreed": acts.expire,
+    "expire_funding": acts.expire,
+    "escalate": acts.escalate,
+    "reach_hold_limit": acts.reach_hold_limit,
+}

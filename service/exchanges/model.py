@@ -1,0 +1,200 @@
+"""An exchange as values: what the pure rules read and return. Nothing here touches a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from service.exchanges.kinds import Kind, LegRole, Role
+
+
+class State(StrEnum):
+    """Where an exchange stands. The last six are final."""
+
+    PROPOSED = "proposed"
+    AGREED = "agreed"
+    FUNDING = "funding"
+    ACTIVE = "active"
+    IN_REVIEW = "in_review"
+    COMPLETED = "completed"
+    SETTLED = "settled"
+    REFUNDED = "refunded"
+    CANCELLED = "cancelled"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
+TERMINAL: Final = frozenset(
+    {
+        State.COMPLETED,
+        State.SETTLED,
+        State.REFUNDED,
+        State.CANCELLED,
+        State.DECLINED,
+        State.EXPIRED,
+    }
+)
+
+
+class LegState(StrEnum):
+    """Where a leg's value is: not yet paid in, held for nobody yet, or shared out for good."""
+
+    OPEN = "open"
+    HELD = "held"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How a leg's held value was shared out, in minor units: the three always sum to it."""
+
+    to_payer: int
+    to_payee: int
+    to_fees: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One value flow of an exchange. ``amount`` and fees are minor units of ``unit``."""
+
+    id: UUID
+    position: int
+    role: LegRole
+    checkpoint: str
+    amount: int
+    unit: str
+    sort: str  # "money" (through a provider) or "community" (no provider)
+    payer_fee: int
+    payee_fee: int
+    state: LegState = LegState.OPEN
+    share: Share | None = None
+
+    @property
+    def held(self) -> int:
+        """What the hold contains once funded: the amount and the payer's part of the fee."""
+        return self.amount + self.payer_fee
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The hand-over code of a checkpoint: which generation, its keyed hash, its wrong tries."""
+
+    generation: int
+    digest: bytes
+    wrong_tries: int = 0
+    locked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A moment that both sides must confirm."""
+
+    name: str
+    position: int
+    due_at: datetime | None
+    payer_at: datetime | None = None
+    payee_at: datetime | None = None
+    met_at: datetime | None = None
+    code: Code | None = None
+
+    def confirmed_by(self, role: Role) -> datetime | None:
+        """Return when ``role`` confirmed, or None."""
+        return self.payer_at if role is Role.PAYER else self.payee_at
+
+    def with_confirmation(self, role: Role, at: datetime | None) -> Checkpoint:
+        """Return the checkpoint with ``role``'s confirmation set to ``at`` (None: withdrawn)."""
+        if role is Role.PAYER:
+            return replace(self, payer_at=at)
+        return replace(self, payee_at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An open offer to end the exchange by an exact split.
+
+    ``to_payee`` maps each held leg to the part of its amount that the payee would get; the payer
+    gets the rest. A cancellation gives everything back.
+    """
+
+    id: UUID
+    kind: str  # "settlement" or "cancellation"
+    by: Role
+    to_payee: dict[UUID, int]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The agreement between a payer and a payee, with everything the rules need to know."""
+
+    platform_id: UUID
+    id: UUID
+    kind: Kind
+    state: State
+    version: int
+    steps_version: int
+    payer_id: UUID
+    payee_id: UUID
+    external_id: str | None
+    proposed_by: Role
+    payer_agreed_at: datetime | None
+    payee_agreed_at: datetime | None
+    terms: dict[str, Any]
+    terms_hash: str
+    provider: str | None
+    proposed_at: datetime
+    legs: tuple[Leg, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    agreed_at: datetime | None = None
+    funded_at: datetime | None = None
+    review_at: datetime | None = None
+    closed_at: datetime | None = None
+    proposal: Proposal | None = None
+    collect_id: UUID | None = None
+    fund_attempts: int = 0
+    event_sequence: int = 0
+
+    def role_of(self, member_id: UUID) -> Role | None:
+        """Return the side ``member_id`` is on, or None for a stranger."""
+        if member_id == self.payer_id:
+            return Role.PAYER
+        return Role.PAYEE if member_id == self.payee_id else None
+
+    def member(self, role: Role) -> UUID:
+        """Return the member on the side ``role``."""
+        return self.payer_id if role is Role.PAYER else self.payee_id
+
+    def agreed_by(self, role: Role) -> datetime | None:
+        """Return when ``role`` agreed to the present terms, or None."""
+        return self.payer_agreed_at if role is Role.PAYER else self.payee_agreed_at
+
+    @property
+    def current(self) -> Checkpoint | None:
+        """The first checkpoint not yet met, or None when all are."""
+        return next((point for point in self.checkpoints if point.met_at is None), None)
+
+    @property
+    def money_due(self) -> int:
+        """Minor units that the payer pays in through the provider, fees included."""
+        return sum(leg.held for leg in self.legs if leg.sort == "money")
+
+    @property
+    def money_unit(self) -> str | None:
+        """The one currency of the money legs, or None without any."""
+        return next((leg.unit for leg in self.legs if leg.sort == "money"), None)
+
+    def window(self, name: str) -> int:
+        """Return the length in hours of a window of the frozen terms."""
+        return int(self.terms["windows"][name])
+
+    def with_checkpoint(self, point: Checkpoint) -> Exchange:
+        """Return the exchange with ``point`` in place of the checkpoint at its position."""
+        points = tuple(point if p.position == point.position else p for p in self.checkpoints)
+        return replace(self, checkpoints=points)
+
+    def with_legs(self, changed: dict[UUID, Leg]) -> Exchange:
+        """Return the exchange with the legs in ``changed`` put in place, by id."""
+        return replace(self, legs=tuple(changed.get(leg.id, leg) for leg in self.legs))

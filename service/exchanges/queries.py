@@ -1,0 +1,145 @@
+"""Read exchanges: one, a page by filters, their confirmations and their payments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, and_, or_, select, text
+
+from service.exchanges import store, tables
+from service.exchanges.codes import CodeBook
+from service.exchanges.decide import check
+from service.exchanges.kinds import Role, shows_code
+from service.exchanges.model import Exchange
+from service.exchanges.refusals import CodeNotYours, ExchangeNotFound, StepNotAllowed
+from service.exchanges.steps import STEPS, By, Step
+from service.payments.tables import payment
+
+
+def find(
+    connection: Connection, platform_id: UUID, exchange_id: UUID, member_id: UUID | None = None
+) -> Exchange:
+    """Return one exchange; with ``member_id``, only if that member is part of it.
+
+    Raises:
+        ExchangeNotFound: there is none, or it is none of this member's business.
+    """
+    found = store.load(connection, platform_id, [exchange_id], lock=False).get(exchange_id)
+    if found is None or (member_id is not None and found.role_of(member_id) is None):
+        raise ExchangeNotFound("No exchange with this id.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which exchanges a page shows; every part that is None lets all through."""
+
+    states: Sequence[str] | None = None
+    kind: str | None = None
+    member_id: UUID | None = None
+    external_id: str | None = None
+    created_from: datetime | None = None
+    created_until: datetime | None = None
+
+
+def page(
+    connection: Connection,
+    platform_id: UUID,
+    filters: Filters,
+    *,
+    limit: int,
+    after: UUID | None = None,
+) -> list[Exchange]:
+    """Return up to ``limit`` exchanges, newest first, older than ``after``."""
+    table = tables.exchange
+    conditions = [table.c.platform_id == platform_id]
+    if after is not None:
+        conditions.append(table.c.id < after)
+    if filters.states:
+        conditions.append(table.c.state.in_(filters.states))
+    if filters.kind is not None:
+        conditions.append(table.c.kind == filters.kind)
+    if filters.external_id is not None:
+        conditions.append(table.c.external_id == filters.external_id)
+    if filters.created_from is not None:
+        conditions.append(table.c.created_at >= filters.created_from)
+    if filters.created_until is not None:
+        conditions.append(table.c.created_at < filters.created_until)
+    if filters.member_id is not None:
+        conditions.append(
+            or_(table.c.payer_id == filters.member_id, table.c.payee_id == filters.member_id)
+        )
+    ids = connection.scalars(
+        select(table.c.id).where(and_(*conditions)).order_by(table.c.id.desc()).limit(limit)
+    ).all()
+    found = store.load(connection, platform_id, ids, lock=False)
+    return [found[exchange_id] for exchange_id in ids]
+
+
+def next_actions(
+    exchange: Exchange, viewer: Role | None, now: datetime
+) -> list[tuple[Step, Role]]:
+    """Return the steps that can be taken now, with the side that can take each.
+
+    A member sees their own; the platform (``viewer`` None) sees both sides'.
+    """
+    sides = (viewer,) if viewer is not None else (Role.PAYER, Role.PAYEE)
+    return [
+        (step, side)
+        for step in STEPS
+        if step.by not in {By.CLOCK, By.PROVIDER}
+        for side in sides
+        if check(exchange, step, side, now) is None
+    ]
+
+
+_CONFIRMATIONS: Final = text(
+    "SELECT id, checkpoint, role, member_id, word, method, via, at FROM service.confirmation "
+    "WHERE platform_id = :platform_id AND exchange_id = :exchange_id ORDER BY id"
+)
+
+
+def confirmations(
+    connection: Connection, platform_id: UUID, exchange_id: UUID
+) -> Sequence[RowMapping]:
+    """Return every word given on the exchange's checkpoints, in order."""
+    values = {"platform_id": platform_id, "exchange_id": exchange_id}
+    return connection.execute(_CONFIRMATIONS, values).mappings().all()
+
+
+def payments(
+    connection: Connection, platform_id: UUID, exchange_id: UUID
+) -> Sequence[RowMapping]:
+    """Return the exchange's collections, refunds and payouts, oldest first."""
+    query: Any = (
+        select(payment)
+        .where(payment.c.platform_id == platform_id, payment.c.exchange_id == exchange_id)
+        .order_by(payment.c.id)
+    )
+    rows: Sequence[RowMapping] = connection.execute(query).mappings().all()
+    return rows
+
+
+def hand_over_code(
+    exchange: Exchange, member_id: UUID, codes: CodeBook
+) -> tuple[str, str, bool]:
+    """Return the current checkpoint, its code's digits for who holds it, and whether it is locked.
+
+    Raises:
+        CodeNotYours: the other side holds it; they will tell it in person.
+        StepNotAllowed: no code is in use now.
+    """
+    point = exchange.current
+    if exchange.closed_at is not None or point is None or point.code is None:
+        raise StepNotAllowed(
+            "There is no hand-over code now: it comes with the payment and ends with the exchange.",
+            state=exchange.state,
+        )
+    if exchange.role_of(member_id) is not shows_code(point.name):
+        raise CodeNotYours("The other member holds this code and will tell it to you in person.")
+    digits = codes.digits(exchange.id, point.name, point.code.generation)
+    return point.name, digits, point.code.locked_at is not None

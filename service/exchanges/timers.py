@@ -1,0 +1,106 @@
+"""Fire what is due: the clock's steps, through the same use case and checks as everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+
+from ledger.refusals import Refusal
+from service import db
+from service.exchanges.advance import advance
+from service.exchanges.codes import CodeBook
+from service.exchanges.commands import CLOCK, Command
+from service.exchanges.decide import Rules
+
+_log = structlog.get_logger(__name__)
+
+#: How many exchanges one transaction moves.
+BATCH: Final = 200
+
+_PLATFORMS: Final = text(
+    "SELECT DISTINCT platform_id FROM (SELECT platform_id FROM service.timer "
+    "WHERE due_at <= :now ORDER BY due_at LIMIT 10000) AS due"
+)
+# Several workers share the work: each takes what no other holds. The lock is the exchange's own, as
+# in every use case; a lock on the timer rows would meet a step that rewrites them, and deadlock.
+_CLAIM: Final = text(
+    "SELECT t.exchange_id, t.step FROM service.timer AS t JOIN service.exchange AS e "
+    "ON e.platform_id = t.platform_id AND e.id = t.exchange_id "
+    "WHERE t.platform_id = :platform_id AND t.due_at <= :now "
+    "ORDER BY t.due_at LIMIT :batch FOR NO KEY UPDATE OF e SKIP LOCKED"
+)
+_DROP: Final = text(
+    "DELETE FROM service.timer AS t "
+    "USING unnest(CAST(:ids AS uuid[]), CAST(:steps AS text[])) AS d(exchange_id, step) "
+    "WHERE t.platform_id = :platform_id AND t.exchange_id = d.exchange_id AND t.step = d.step "
+    # One that was moved to a later instant meanwhile is not the one that was refused.
+    "AND t.due_at <= :now"
+)
+
+
+def run(engine: Engine, codes: CodeBook, now: datetime) -> int:
+    """Take every step of the clock that is due at ``now``; return how many were taken.
+
+    Running late, twice or in several workers at once is harmless: the step's own check decides.
+    """
+    with db.transaction(engine, db.SYSTEM) as connection:
+        due = [row.platform_id for row in connection.execute(_PLATFORMS, {"now": now})]
+    taken = 0
+    for platform_id in due:
+        while True:
+            with db.transaction(engine, platform_id) as connection:
+                claimed, done = _fire(connection, platform_id, Rules(now, codes))
+            taken += done
+            if claimed == 0:
+                break
+    return taken
+
+
+def _fire(connection: Connection, platform_id: UUID, rules: Rules) -> tuple[int, int]:
+    rows = connection.execute(
+        _CLAIM, {"platform_id": platform_id, "now": rules.now, "batch": BATCH}
+    ).all()
+    if not rows:
+        return 0, 0
+    # An exchange takes its earliest step; what is due after it comes with the next round.
+    first = {row.exchange_id: row.step for row in reversed(rows)}
+    commands = [Command(exchange_id, step, CLOCK) for exchange_id, step in first.items()]
+    outcomes = advance(connection, platform_id, commands, rules)
+    refused = [
+        (command, outcome)
+        for command, outcome in zip(commands, outcomes, strict=True)
+        if isinstance(outcome, Refusal)
+    ]
+    _drop(connection, platform_id, refused, rules.now)
+    return len(commands), len(commands) - len(refused)
+
+
+def _drop(
+    connection: Connection,
+    platform_id: UUID,
+    refused: Sequence[tuple[Command, Refusal]],
+    now: datetime,
+) -> None:
+    """A timer whose step is refused has outlived its exchange's state: remove it and say so."""
+    for command, refusal in refused:
+        _log.error(
+            "timer_refused",
+            exchange=str(command.exchange_id),
+            step=command.step,
+            code=refusal.code,
+        )
+    if refused:
+        connection.execute(
+            _DROP,
+            {
+                "platform_id": platform_id,
+                "now": now,
+                "ids": [command.exchange_id for command, _ in refused],
+                "steps": [command.step for command, _ in refused],
+            },
+        )

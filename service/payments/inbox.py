@@ -1,0 +1,97 @@
+"""The inbox of provider events: verified, stored once, answered; applied later by re-reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Update, text, update
+
+from service import db
+from service.payments.payments import LEASE
+from service.payments.port import Event
+from service.payments.tables import provider_event
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stored event to follow up, and how often that was tried before."""
+
+    platform_id: UUID
+    provider: str
+    event_id: str
+    object_ref: str
+    attempts: int
+
+
+def receive(
+    connection: Connection, platform_id: UUID, provider: str, event: Event, now: datetime
+) -> bool:
+    """Store a verified event; return False if it was there already."""
+    stored = connection.execute(
+        text(
+            "INSERT INTO service.provider_event "
+            "(platform_id, provider, event_id, kind, object_ref, received_at, try_at) "
+            "VALUES (:platform_id, :provider, :event_id, :kind, :object_ref, :now, :now) "
+            "ON CONFLICT DO NOTHING"
+        ),
+        {
+            "platform_id": platform_id,
+            "provider": provider,
+            "event_id": event.id,
+            "kind": event.kind,
+            "object_ref": event.object_ref,
+            "now": now,
+        },
+    )
+    return stored.rowcount == 1
+
+
+_CLAIM: Final = text(
+    "UPDATE service.provider_event AS p SET try_at = :until, attempts = p.attempts + 1 "
+    "FROM (SELECT platform_id, provider, event_id FROM service.provider_event "
+    "      WHERE try_at <= :now ORDER BY try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
+    "WHERE p.platform_id = due.platform_id AND p.provider = due.provider "
+    "AND p.event_id = due.event_id "
+    "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts"
+)
+
+
+def claim(engine: Engine, now: datetime, limit: int) -> Sequence[Received]:
+    """Take events to apply for the length of a lease; a crashed worker's come back after it.
+
+    An event that keeps failing comes back ever later: the lease doubles, up to a day.
+    """
+    with db.transaction(engine, db.SYSTEM) as connection:
+        rows = connection.execute(
+            _CLAIM, {"now": now, "until": now + LEASE, "limit": limit}
+        ).all()
+        found = [Received(*row) for row in rows]
+        for event in found:
+            if event.attempts > 1:
+                later = now + LEASE * 2 ** min(event.attempts, 12)
+                connection.execute(_of(event).values(try_at=later))
+    return found
+
+
+def applied(connection: Connection, event: Received, now: datetime) -> None:
+    """Mark an event as followed up."""
+    connection.execute(_of(event).values(applied_at=now, try_at=None))
+
+
+def put_off(engine: Engine, event: Received, note: str) -> None:
+    """Leave an event for later and keep the reason for the operator."""
+    with db.transaction(engine, event.platform_id) as connection:
+        connection.execute(_of(event).values(note=note))
+
+
+def _of(event: Received) -> Update:
+    return update(provider_event).where(
+        provider_event.c.platform_id == event.platform_id,
+        provider_event.c.provider == event.provider,
+        provider_event.c.event_id == event.event_id,
+        provider_event.c.applied_at.is_(None),
+    )

@@ -1,0 +1,303 @@
+"""The sandbox provider: no money, but every way in which a real provider behaves and misbehaves.
+
+It answers ``pending`` first and settles later by an event, takes the same request twice as one, and
+fails on demand: by the payment method of a collection, or by the last four digits of the amount of
+a refund or payout. Its memory (``service.sandbox_*``) stands for a company elsewhere, so it opens
+transactions of its own and must never be called inside one of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from service import db
+from service.ids import uuid7
+from service.payments.port import (
+    Event,
+    ForgedEvent,
+    Object,
+    ProviderRefused,
+    Request,
+    Status,
+)
+
+#: How long the slow ones take.
+SLOW: Final = timedelta(seconds=30)
+#: An event must reach us within this long of its signature.
+TOLERANCE: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How an object behaves: what it becomes, after how long, told how many times."""
+
+    becomes: Status | None
+    after: timedelta = timedelta()
+    failure: str | None = None
+    tellings: int = 1
+
+
+#: Payment methods of a collection. The default succeeds.
+METHODS: Final = {
+    "pm_sandbox_ok": Script(Status.SUCCEEDED),
+    "pm_sandbox_declined": Script(Status.FAILED, failure="card_declined"),
+    "pm_sandbox_slow": Script(Status.SUCCEEDED, SLOW),
+    "pm_sandbox_late_failure": Script(Status.FAILED, SLOW, failure="debit_returned"),
+    "pm_sandbox_duplicate_event": Script(Status.SUCCEEDED, tellings=3),
+    "pm_sandbox_lost_event": Script(Status.SUCCEEDED, tellings=0),
+    "pm_sandbox_requires_action": Script(None),
+}
+#: Last four digits of the amount of a refund or payout, in minor units.
+AMOUNTS: Final = {
+    404: Script(Status.FAILED, failure="account_closed"),
+    408: Script(Status.SUCCEEDED, SLOW),
+    409: Script(Status.SUCCEEDED, tellings=3),
+    410: Script(Status.SUCCEEDED, tellings=0),
+}
+_DEFAULT: Final = METHODS["pm_sandbox_ok"]
+
+_COLUMNS: Final = "ref, kind, status, amount, unit, failure, request"
+_INSERT: Final = text(
+    "INSERT INTO service.sandbox_object (platform_id, ref, kind, request_key, request, amount, "
+    "unit, status, becomes, becomes_at, failure, of_ref) VALUES (:platform_id, :ref, :kind, :key, "
+    "CAST(:request AS jsonb), :amount, :unit, :status, :becomes, :becomes_at, :failure, :of_ref) "
+    "ON CONFLICT (platform_id, request_key) DO NOTHING"
+)
+_MOVE: Final = text(
+    "UPDATE service.sandbox_object SET status = becomes, becomes = NULL, becomes_at = NULL "
+    "WHERE (platform_id, ref) IN (SELECT platform_id, ref FROM service.sandbox_object "
+    "  WHERE becomes_at <= :now AND (CAST(:ref AS text) IS NULL OR ref = :ref) "
+    "  ORDER BY becomes_at LIMIT 1000 FOR UPDATE SKIP LOCKED) "
+    "RETURNING platform_id, ref, kind, status, CAST(request->>'tellings' AS integer) AS tellings"
+)
+
+
+class Sandbox:
+    """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
+
+    name = "sandbox"
+
+    def __init__(self, engine: Engine, secret: str, clock: Callable[[], datetime]) -> None:
+        """Keep memory in ``engine``'s database, sign events with ``secret``, live by ``clock``."""
+        self._engine = engine
+        self._secret = secret.encode()
+        self._clock = clock
+
+    def accepts_method(self, method: str | None) -> bool:
+        """Only the scripted methods exist; none means the default, which succeeds."""
+        return method is None or method in METHODS
+
+    def submit(self, request: Request) -> Object:
+        """Take a request once; the same key again answers the object it made."""
+        script = self._script(request)
+        now = self._clock()
+        asked = {
+            "amount": request.amount,
+            "unit": request.unit,
+            "method": request.method,
+            "of": request.collect_ref,
+            "tellings": script.tellings,
+        }
+        ref = f"sb_{request.kind}_{request.payment_id.hex}"
+        waiting = script.becomes is None
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            if request.kind == "refund":
+                self._check_refund(connection, request, ref)
+            connection.execute(
+                _INSERT,
+                {
+                    "platform_id": request.platform_id,
+                    "ref": ref,
+                    "kind": request.kind,
+                    "key": str(request.payment_id),
+                    "request": orjson.dumps(asked).decode(),
+                    "amount": request.amount,
+                    "unit": request.unit,
+                    "status": Status.REQUIRES_ACTION if waiting else Status.PENDING,
+                    "becomes": script.becomes,
+                    "becomes_at": None if waiting else now + script.after,
+                    "failure": script.failure,
+                    "of_ref": request.collect_ref,
+                },
+            )
+            row = self._read(connection, request.platform_id, ref)
+        if row["request"] != asked:
+            raise ProviderRefused("key_reused", "This key came with another request before.")
+        return self._object(row)
+
+    def _script(self, request: Request) -> Script:
+        if request.kind == "collect":
+            return METHODS.get(request.method or "", _DEFAULT)
+        return AMOUNTS.get(request.amount % 10_000, _DEFAULT)
+
+    def _check_refund(self, connection: Connection, request: Request, ref: str) -> None:
+        """Refuse to give back more than came in, as a real provider does."""
+        row = connection.execute(
+            text(
+                "SELECT c.amount, c.unit, c.status, coalesce((SELECT sum(r.amount) "
+                "  FROM service.sandbox_object r WHERE r.platform_id = c.platform_id "
+                "  AND r.of_ref = c.ref AND r.ref <> :ref AND r.status <> 'failed'), 0) AS given "
+                "FROM service.sandbox_object c "
+                "WHERE c.platform_id = :platform_id AND c.ref = :of_ref FOR UPDATE OF c"
+            ),
+            {"platform_id": request.platform_id, "of_ref": request.collect_ref, "ref": ref},
+        ).one_or_none()
+        if row is None or row.status != Status.SUCCEEDED or row.unit != request.unit:
+            raise ProviderRefused("not_refundable", "There is no such payment to refund.")
+        if row.given + request.amount > row.amount:
+            raise ProviderRefused("over_refund", "More than the payment would go back.")
+
+    def cancel(self, platform_id: UUID, ref: str) -> Object:
+        """Call a collection back unless it is settled already."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            self._move(connection, ref)
+            changed = connection.execute(
+                text(
+                    "UPDATE service.sandbox_object SET status = 'canceled', becomes = NULL, "
+                    "becomes_at = NULL WHERE platform_id = :platform_id AND ref = :ref "
+                    "AND status IN ('pending', 'requires_action')"
+                ),
+                {"platform_id": platform_id, "ref": ref},
+            )
+            if changed.rowcount:
+                self._tell(connection, platform_id, ref, "collect.canceled", 1)
+            return self._object(self._read(connection, platform_id, ref))
+
+    def retrieve(self, platform_id: UUID, ref: str) -> Object:
+        """Read an object as it is now."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            self._move(connection, ref)
+            return self._object(self._read(connection, platform_id, ref))
+
+    def act(self, platform_id: UUID, ref: str, *, succeed: bool) -> Object:
+        """Do what the payer does on a real provider's page: pass the check, or fail it."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            changed = connection.execute(
+                text(
+                    "UPDATE service.sandbox_object SET status = :status, failure = :failure "
+                    "WHERE platform_id = :platform_id AND ref = :ref "
+                    "AND status = 'requires_action'"
+                ),
+                {
+                    "platform_id": platform_id,
+                    "ref": ref,
+                    "status": Status.SUCCEEDED if succeed else Status.FAILED,
+                    "failure": None if succeed else "authentication_failed",
+                },
+            )
+            if changed.rowcount:
+                kind = "collect.succeeded" if succeed else "collect.failed"
+                self._tell(connection, platform_id, ref, kind, 1)
+            return self._object(self._read(connection, platform_id, ref))
+
+    def tick(self, deliver: Callable[[UUID, bytes, str], None]) -> int:
+        """Let due objects settle and deliver due events; return how many events were delivered.
+
+        ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
+        event is told again after a crash between its delivery and its mark, as real ones are.
+        """
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            self._move(connection, None)
+            due = connection.execute(
+                text(
+                    "SELECT platform_id, id, object_ref, kind FROM service.sandbox_event "
+                    "WHERE deliver_at <= :now ORDER BY deliver_at, id LIMIT 1000"
+                ),
+                {"now": self._clock()},
+            ).all()
+        for row in due:
+            body = orjson.dumps({"id": f"sb_{row.id}", "type": row.kind, "object": row.object_ref})
+            deliver(row.platform_id, body, self.sign(body))
+            with db.transaction(self._engine, db.SYSTEM) as connection:
+                connection.execute(
+                    text(
+                        "UPDATE service.sandbox_event SET deliver_at = NULL "
+                        "WHERE platform_id = :platform_id AND id = :id"
+                    ),
+                    {"platform_id": row.platform_id, "id": row.id},
+                )
+        return len(due)
+
+    def sign(self, body: bytes) -> str:
+        """Return the signature header of ``body``: ``t=<unix>,v1=<hex HMAC-SHA256>``."""
+        at = int(self._clock().timestamp())
+        return f"t={at},v1={self._mac(at, body)}"
+
+    def read_event(self, body: bytes, signature: str) -> Event:
+        """Verify signature and age, then read what changed."""
+        fields = dict(part.partition("=")[::2] for part in signature.split(","))
+        at = fields.get("t", "")
+        if not at.isdecimal() or not hmac.compare_digest(
+            self._mac(int(at), body), fields.get("v1", "")
+        ):
+            raise ForgedEvent("The event's signature is not the provider's.")
+        if abs(self._clock().timestamp() - int(at)) > TOLERANCE.total_seconds():
+            raise ForgedEvent("The event's signature is too old.")
+        told: dict[str, str] = orjson.loads(body)
+        return Event(told["id"], told["type"], told["object"])
+
+    def _mac(self, at: int, body: bytes) -> str:
+        return hmac.new(self._secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+
+    def _move(self, connection: Connection, ref: str | None) -> None:
+        for row in connection.execute(_MOVE, {"now": self._clock(), "ref": ref}).all():
+            kind = f"{row.kind}.{row.status}"
+            self._tell(connection, row.platform_id, row.ref, kind, row.tellings)
+
+    def _tell(
+        self, connection: Connection, platform_id: UUID, ref: str, kind: str, times: int
+    ) -> None:
+        """Queue events; told several times over, each telling has an id of its own or shares one."""
+        connection.execute(
+            text(
+                "INSERT INTO service.sandbox_event (platform_id, id, object_ref, kind, deliver_at) "
+                "SELECT :platform_id, id, :ref, :kind, :at FROM unnest(CAST(:ids AS uuid[])) AS id"
+            ),
+            {
+                "platform_id": platform_id,
+                "ref": ref,
+                "kind": kind,
+                "at": self._clock(),
+                "ids": [uuid7() for _ in range(times)],
+            },
+        )
+
+    def _read(self, connection: Connection, platform_id: UUID, ref: str) -> RowMapping:
+        row = (
+            connection.execute(
+                text(
+                    f"SELECT {_COLUMNS} FROM service.sandbox_object "  # noqa: S608 - our own names
+                    "WHERE platform_id = :platform_id AND ref = :ref"
+                ),
+                {"platform_id": platform_id, "ref": ref},
+            )
+            .mappings()
+            .one_or_none()
+        )
+        if row is None:
+            raise ProviderRefused("unknown_object", "The sandbox knows no such object.")
+        return row
+
+    def _object(self, row: RowMapping) -> Object:
+        status = Status(row["status"])
+        action: dict[str, Any] | None = None
+        if status is Status.REQUIRES_ACTION:
+            action = {"type": "sandbox_action", "ref": row["ref"]}
+        return Object(
+            ref=row["ref"],
+            kind=row["kind"],
+            status=status,
+            amount=row["amount"],
+            unit=row["unit"],
+            failure=row["failure"] if status is Status.FAILED else None,
+            next_action=action,
+        )
