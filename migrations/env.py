@@ -13,7 +13,7 @@ def run() -> None:
         raise RuntimeError("run migrations with `tierce migrate`, which names the database")
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection, connection.begin():
-        # Two instances starting at once must not both migrate: the second waits, then finds it done.
+        # Of two instances starting at once the second waits, then finds the work done.
         connection.execute(text("SELECT pg_advisory_xact_lock(7313001)"))
         context.configure(connection=connection, version_table="tierce_migration")
         with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""SQL of functions, triggers and schemas, kept as named and versioned files beside the revisions."""
+"""SQL of functions, triggers and tables: named, versioned files beside the revisions."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
             return None
         scheme, separator, rest = url.partition("://")
         if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ValueError("TIERCE_DATABASE_URL must look like postgresql://user:password@host/db")
+            raise ValueError(
+                "TIERCE_DATABASE_URL must look like postgresql://user:password@host/db"
+            )
         return f"postgresql+psycopg://{rest}"
 
 

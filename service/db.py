@@ -8,16 +8,19 @@ spans platforms (sweeps, looking up an API key) asks for :data:`SYSTEM` and runs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import orjson
+from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 from sqlalchemy import Connection, Engine, MetaData, Table, TextClause, text
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
@@ -63,6 +66,24 @@ def create_async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
     )
 
 
+#: Whether this thread or task is inside a transaction; a provider must not be called there.
+_inside: Final[ContextVar[bool]] = ContextVar("inside_transaction", default=False)
+
+#: A pre-checked key lost a race, or two transactions met: the second attempt sees who won.
+_PASSING: Final = (UniqueViolation, DeadlockDetected, SerializationFailure)
+_ATTEMPTS: Final = 3
+
+
+def outside_transaction() -> None:
+    """Stop a call to the outside that would hold row locks while a provider thinks.
+
+    Raises:
+        RuntimeError: the caller is inside a transaction; a bug of ours.
+    """
+    if _inside.get():
+        raise RuntimeError("a provider was about to be called inside a transaction")
+
+
 def _enter(connection: Connection, scope: Scope) -> None:
     role = "tierce_system" if scope == SYSTEM else "tierce_runtime"
     connection.execute(_ENTER, {"role": role, "platform_id": "" if scope == SYSTEM else str(scope)})
@@ -76,32 +97,38 @@ def transaction(engine: Engine, scope: Scope) -> Iterator[Connection]:
     """
     with engine.connect() as connection, connection.begin():
         _enter(connection, scope)
-        yield connection
+        token = _inside.set(True)
+        try:
+            yield connection
+        finally:
+            _inside.reset(token)
 
 
 async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]) -> T:
     """Run synchronous ``work`` in one committed transaction of ``scope`` and return its answer.
 
     The commit has happened when this returns: an HTTP response built from the answer tells the
-    truth (design §5: commit before the response).
+    truth (design §5: commit before the response). ``work`` may run again from the start when the
+    attempt before lost a race inside the database; nothing of that attempt is left then.
     """
 
     def in_scope(connection: Connection) -> T:
         _enter(connection, scope)
         return work(connection)
 
-    async with engine.connect() as connection, connection.begin():
-        return await connection.run_sync(in_scope)
-
-
-Runner = Callable[[Scope, Callable[[Connection], T]], Awaitable[T]]
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with engine.connect() as connection, connection.begin():
+                return await connection.run_sync(in_scope)
+        except DBAPIError as error:
+            if attempt == _ATTEMPTS or not isinstance(error.orig, _PASSING):
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 @lru_cache(maxsize=256)
 def _recordset(table: Table, columns: tuple[str, ...]) -> str:
-    return ", ".join(
-        f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns
-    )
+    return ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:

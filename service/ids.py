@@ -62,7 +62,9 @@ def decode(kind: str, text: str) -> UUID:
     """
     prefix = f"{PREFIXES[kind]}_"
     body = text.removeprefix(prefix)
-    wrong = f"is not the id of a {kind.replace('_', ' ')}: expected '{prefix}' and {_LENGTH} letters"
+    wrong = (
+        f"is not the id of a {kind.replace('_', ' ')}: expected '{prefix}' and {_LENGTH} letters"
+    )
     if not text.startswith(prefix) or len(body) != _LENGTH:
         raise ValueError(wrong)
     number = 0

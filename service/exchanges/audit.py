@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
-
 from ledger.audit import Problem
+from sqlalchemy import Connection, text
 
 _CHECKS: Final = {
     "ended_exchange_holds_value": """

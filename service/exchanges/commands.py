@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from ledger.posting import Posting
+
 from ledger.refusals import Refusal
 from service.exchanges.kinds import Role
-from service.exchanges.model import Exchange
+from service.exchanges.model import Exchange, State
 from service.exchanges.terms import Checked
 
 
@@ -102,3 +103,8 @@ class Decision:
     def note(self, type_: str, **data: Any) -> None:
         """Add an event."""
         self.events.append(EventDraft(type_, data))
+
+    def end(self, state: State, now: datetime, event: str, by: Role | None = None) -> None:
+        """Bring the exchange to a final state."""
+        self.exchange = replace(self.exchange, state=state, closed_at=now, review_at=None)
+        self.note(event, **({"by": by} if by else {}))

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from ledger.refusals import Refusal
-from service.exchanges import acts
+from service.exchanges import agreement, confirmation, settlement
 from service.exchanges.codes import MOST_GENERATIONS, CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.deadlines import due
@@ -141,25 +141,25 @@ def _check_facts(exchange: Exchange, step: Step, role: Role) -> Refusal | None:
 _Act = Callable[[Exchange, Command, Role, datetime, CodeBook], Decision]
 
 _ACTS: Final[dict[str, _Act]] = {
-    "agree": acts.agree,
-    "decline": acts.decline,
-    "counter_offer": acts.counter_offer,
-    "cancel": acts.cancel,
-    "fund": acts.fund,
-    "payment_succeeded": acts.payment_succeeded,
-    "payment_failed": acts.payment_failed,
-    "confirm": acts.confirm,
-    "withdraw_confirmation": acts.withdraw_confirmation,
-    "enter_code": acts.enter_code,
-    "renew_code": acts.renew_code,
-    "propose_cancellation": acts.propose_cancellation,
-    "propose_settlement": acts.propose_settlement,
-    "withdraw_proposal": acts.withdraw_proposal,
-    "reject_proposal": acts.reject_proposal,
-    "accept_proposal": acts.accept_proposal,
-    "expire_proposed": acts.expire,
-    "expire_agreed": acts.expire,
-    "expire_funding": acts.expire,
-    "escalate": acts.escalate,
-    "reach_hold_limit": acts.reach_hold_limit,
+    "agree": agreement.agree,
+    "decline": agreement.decline,
+    "counter_offer": agreement.counter_offer,
+    "cancel": agreement.cancel,
+    "fund": agreement.fund,
+    "payment_succeeded": agreement.payment_succeeded,
+    "payment_failed": agreement.payment_failed,
+    "confirm": confirmation.confirm,
+    "withdraw_confirmation": confirmation.withdraw_confirmation,
+    "enter_code": confirmation.enter_code,
+    "renew_code": confirmation.renew_code,
+    "propose_cancellation": settlement.propose_cancellation,
+    "propose_settlement": settlement.propose_settlement,
+    "withdraw_proposal": settlement.withdraw_proposal,
+    "reject_proposal": settlement.reject_proposal,
+    "accept_proposal": settlement.accept_proposal,
+    "expire_proposed": agreement.expire,
+    "expire_agreed": agreement.expire,
+    "expire_funding": agreement.expire,
+    "escalate": settlement.escalate,
+    "reach_hold_limit": settlement.reach_hold_limit,
 }

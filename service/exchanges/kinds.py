@@ -65,9 +65,7 @@ SHAPES: Final = {
         ("handover", "return"), (1, 10), (1, 10), price_at="handover", deposit_at="return"
     ),
     Kind.LOAN: Shape(("handover", "return"), (0, 0), (0, 10), deposit_at="return"),
-    Kind.HELP: Shape(
-        ("done",), (1, 10), (0, 0), price_at="done", forbids=frozenset({"money"})
-    ),
+    Kind.HELP: Shape(("done",), (1, 10), (0, 0), price_at="done", forbids=frozenset({"money"})),
     Kind.MIXED: Shape(
         ("done",), (2, MOST_LEGS), (0, 0), price_at="done", needs=frozenset({"money", "community"})
     ),

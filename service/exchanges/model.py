@@ -177,6 +177,11 @@ class Exchange:
         return next((point for point in self.checkpoints if point.met_at is None), None)
 
     @property
+    def held_legs(self) -> list[Leg]:
+        """The legs whose value is held, in order of position."""
+        return [leg for leg in self.legs if leg.state is LegState.HELD]
+
+    @property
     def money_due(self) -> int:
         """Minor units that the payer pays in through the provider, fees included."""
         return sum(leg.held for leg in self.legs if leg.sort == "money")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from ledger.posting import Posting, Transfer
+
 from service.exchanges.commands import Decision, PaymentDraft
 from service.exchanges.fees import share_out
 from service.exchanges.kinds import LegRole, Role
@@ -40,9 +41,7 @@ def hold_community(decision: Decision) -> None:
         Posting(
             key=f"fund:{exchange.id}:{exchange.fund_attempts}",
             kind="hold",
-            transfers=tuple(
-                Transfer(payer, hold_account(leg), leg.held, leg.unit) for leg in legs
-            ),
+            transfers=tuple(Transfer(payer, hold_account(leg), leg.held, leg.unit) for leg in legs),
             reference=reference(exchange.id),
         )
     )
@@ -54,9 +53,7 @@ def hold_community(decision: Decision) -> None:
 def return_community(decision: Decision) -> None:
     """Give the payer's community units back when the money beside them did not come."""
     exchange = decision.exchange
-    legs = [
-        leg for leg in exchange.legs if leg.sort == "community" and leg.state is LegState.HELD
-    ]
+    legs = [leg for leg in exchange.legs if leg.sort == "community" and leg.state is LegState.HELD]
     if not legs:
         return
     payer = member_account(exchange.payer_id)
@@ -64,9 +61,7 @@ def return_community(decision: Decision) -> None:
         Posting(
             key=f"unfund:{exchange.id}:{exchange.fund_attempts}",
             kind="unhold",
-            transfers=tuple(
-                Transfer(hold_account(leg), payer, leg.held, leg.unit) for leg in legs
-            ),
+            transfers=tuple(Transfer(hold_account(leg), payer, leg.held, leg.unit) for leg in legs),
             reference=reference(exchange.id),
         )
     )
@@ -127,9 +122,7 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int]) -> None:
                 key=f"outcome:{leg.id}",
                 kind="outcome",
                 transfers=tuple(
-                    Transfer(hold, account, amount, leg.unit)
-                    for account, amount in parts
-                    if amount
+                    Transfer(hold, account, amount, leg.unit) for account, amount in parts if amount
                 ),
                 reference=reference(exchange.id),
             )

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from ledger.units import Unit
 from sqlalchemy import Connection, select
 
 from ledger import units
 from ledger.refusals import Refusal
-from ledger.units import Unit
-from service.exchanges import acts, store, tables, terms
+from service.exchanges import agreement, store, tables, terms
 from service.exchanges.advance import Done, Outcome
 from service.exchanges.commands import Decision
 from service.exchanges.decide import Rules
@@ -59,9 +59,7 @@ def propose(
     outcomes: list[Outcome | Decision] = []
     for proposal in proposals:
         try:
-            outcomes.append(
-                _decide(platform_id, proposal, known, found, taken, provider, rules)
-            )
+            outcomes.append(_decide(platform_id, proposal, known, found, taken, provider, rules))
         except Refusal as refusal:
             outcomes.append(refusal)
     store.insert(connection, [one for one in outcomes if isinstance(one, Decision)], rules.now)
@@ -118,9 +116,7 @@ def _decide(
     if proposal.external_id is not None:
         taken[proposal.external_id] = exchange.id
     decision = Decision(exchange)
-    decision.note(
-        "exchange.proposed", by=proposal.proposed_by, terms_hash=exchange.terms_hash
-    )
+    decision.note("exchange.proposed", by=proposal.proposed_by, terms_hash=exchange.terms_hash)
     if proposal.both_agreed:
         decision.exchange = replace(
             exchange,
@@ -133,7 +129,7 @@ def _decide(
             "exchange.agreed", by=proposal.proposed_by.other, terms_hash=exchange.terms_hash
         )
         if not exchange.legs:
-            acts.activate(decision, rules.now, rules.codes)
+            agreement.activate(decision, rules.now, rules.codes)
     return decision
 
 
@@ -151,9 +147,7 @@ def check_terms(
     return checked
 
 
-def _new(
-    platform_id: UUID, proposal: Proposal, checked: terms.Checked, now: datetime
-) -> Exchange:
+def _new(platform_id: UUID, proposal: Proposal, checked: terms.Checked, now: datetime) -> Exchange:
     by = proposal.proposed_by
     return Exchange(
         platform_id=platform_id,

@@ -80,9 +80,7 @@ def page(
     return [found[exchange_id] for exchange_id in ids]
 
 
-def next_actions(
-    exchange: Exchange, viewer: Role | None, now: datetime
-) -> list[tuple[Step, Role]]:
+def next_actions(exchange: Exchange, viewer: Role | None, now: datetime) -> list[tuple[Step, Role]]:
     """Return the steps that can be taken now, with the side that can take each.
 
     A member sees their own; the platform (``viewer`` None) sees both sides'.
@@ -111,9 +109,7 @@ def confirmations(
     return connection.execute(_CONFIRMATIONS, values).mappings().all()
 
 
-def payments(
-    connection: Connection, platform_id: UUID, exchange_id: UUID
-) -> Sequence[RowMapping]:
+def payments(connection: Connection, platform_id: UUID, exchange_id: UUID) -> Sequence[RowMapping]:
     """Return the exchange's collections, refunds and payouts, oldest first."""
     query: Any = (
         select(payment)
@@ -124,9 +120,7 @@ def payments(
     return rows
 
 
-def hand_over_code(
-    exchange: Exchange, member_id: UUID, codes: CodeBook
-) -> tuple[str, str, bool]:
+def hand_over_code(exchange: Exchange, member_id: UUID, codes: CodeBook) -> tuple[str, str, bool]:
     """Return the current checkpoint, its code's digits for who holds it, and whether it is locked.
 
     Raises:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ledger.posting import Posting, Status, Transfer, post
 from sqlalchemy import Connection
 
-from ledger.posting import Posting, Status, Transfer, post
 from service.events import outbox
 from service.exchanges import money, store
 from service.exchanges.advance import BrokenBooks, write
@@ -72,9 +72,7 @@ def report(
         _write(connection, exchange, decision, rules.now)
 
 
-def _write(
-    connection: Connection, exchange: Exchange, decision: Decision, now: datetime
-) -> None:
+def _write(connection: Connection, exchange: Exchange, decision: Decision, now: datetime) -> None:
     if decision.exchange.version == exchange.version:
         decision.exchange = replace(decision.exchange, version=exchange.version + 1)
     write(connection, exchange.platform_id, {exchange.id: exchange}, [decision], now)
@@ -92,9 +90,7 @@ def _collected(
     waiting = exchange.state is State.FUNDING and exchange.collect_id == row["id"]
     if waiting:
         step = "payment_succeeded" if succeeded else "payment_failed"
-        command = Command(
-            exchange.id, step, PROVIDER, payment_id=row["id"], failure=failure
-        )
+        command = Command(exchange.id, step, PROVIDER, payment_id=row["id"], failure=failure)
         _write(connection, exchange, take(exchange, command, rules), rules.now)
     elif succeeded:
         _write(connection, exchange, _too_late(exchange, row), rules.now)

@@ -87,11 +87,10 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
         inbox.put_off(desk.engine, event, "no payment of ours has this object yet")
         return 0
     try:
+        db.outside_transaction()
         seen = desk.providers[event.provider].retrieve(event.platform_id, event.object_ref)
         with db.transaction(desk.engine, event.platform_id) as connection:
-            reports.report(
-                connection, event.platform_id, payment_id, seen, Rules(now, desk.codes)
-            )
+            reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
             inbox.applied(connection, event, now)
     except (ProviderUnavailable, ProviderRefused, reports.AmountDiffers, Refusal) as error:
         _log.error("event_put_off", event=event.event_id, error=str(error))
@@ -151,11 +150,13 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
 
 def _call(desk: Desk, row: RowMapping) -> Object:
     provider = desk.providers[row["provider"]]
+    request = _request(desk, row)
+    db.outside_transaction()
     seen: Object
     if row["provider_ref"] is None:
         # Even a payment nobody wants any more is asked for: an earlier call may have reached the
         # provider, and only its answer tells what there is to call back.
-        seen = provider.submit(_request(desk, row))
+        seen = provider.submit(request)
         if not row["cancel_wanted"]:
             return seen
         return provider.cancel(row["platform_id"], seen.ref)

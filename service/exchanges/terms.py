@@ -14,8 +14,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-
 from ledger.units import Unit
+
 from service.exchanges.fees import FeeRule, quote
 from service.exchanges.kinds import SHAPES, Kind, LegRole, Shape
 from service.exchanges.model import Checkpoint, Leg
@@ -104,7 +104,7 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
         },
         "windows": windows,
         "provider": provider if any(leg.sort == "money" for leg in legs) else None,
-        "defaults": _defaults(draft.kind, legs, windows),
+        "defaults": _defaults(legs, windows),
     }
     return Checked(terms, fingerprint(terms), legs, points)
 
@@ -206,8 +206,6 @@ def _legs(
     if sum(leg.amount for leg in legs) > MOST_AMOUNT:
         raise InvalidTerms(f"The legs sum to more than {MOST_AMOUNT}.", pointer="/legs")
     return legs
-
-
 
 
 def _leg(
@@ -320,7 +318,7 @@ def _leg_json(leg: Leg) -> dict[str, Any]:
     }
 
 
-def _defaults(kind: Kind, legs: tuple[Leg, ...], windows: Mapping[str, int]) -> list[dict[str, Any]]:
+def _defaults(legs: tuple[Leg, ...], windows: Mapping[str, int]) -> list[dict[str, Any]]:
     """State what happens by default at every deadline, before anyone pays (design §3)."""
     lines: list[dict[str, Any]] = [
         {"when": "not_agreed", "after_hours": windows["agree_hours"], "outcome": "expired"},

@@ -66,9 +66,7 @@ def claim(engine: Engine, now: datetime, limit: int) -> Sequence[Received]:
     An event that keeps failing comes back ever later: the lease doubles, up to a day.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
-        rows = connection.execute(
-            _CLAIM, {"now": now, "until": now + LEASE, "limit": limit}
-        ).all()
+        rows = connection.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit}).all()
         found = [Received(*row) for row in rows]
         for event in found:
             if event.attempts > 1:

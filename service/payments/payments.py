@@ -135,9 +135,7 @@ def find(connection: Connection, platform_id: UUID, payment_id: UUID) -> RowMapp
     Raises:
         PaymentNotFound: there is none.
     """
-    query = select(payment).where(
-        payment.c.platform_id == platform_id, payment.c.id == payment_id
-    )
+    query = select(payment).where(payment.c.platform_id == platform_id, payment.c.id == payment_id)
     return _one(connection, query)
 
 

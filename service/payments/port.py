@@ -1,4 +1,4 @@
-"""The port to a payment provider: asynchronous like every real one, and called outside transactions.
+"""The port to a payment provider: asynchronous like every real one, called outside transactions.
 
 A call carries our payment's id as its idempotency key, so that asking again after a lost answer
 changes nothing. What a call returns is where the provider's object stands now; that it moved later
@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A provider's object as it is now. ``next_action`` is what the payer has to do, if anything."""
+    """A provider's object as it is now. ``next_action``: what the payer has to do, if anything."""
 
     ref: str
     kind: str

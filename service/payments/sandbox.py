@@ -256,7 +256,7 @@ class Sandbox:
     def _tell(
         self, connection: Connection, platform_id: UUID, ref: str, kind: str, times: int
     ) -> None:
-        """Queue events; told several times over, each telling has an id of its own or shares one."""
+        """Queue the events of a change, ``times`` over."""
         connection.execute(
             text(
                 "INSERT INTO service.sandbox_event (platform_id, id, object_ref, kind, deliver_at) "
