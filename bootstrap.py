@@ -1,8 +1,8 @@
 """Make ``.venv`` from a lock file, with nothing but Python's own library.
 
-Every wheel is checked against the hash in the lock, whatever index it comes from. The project itself
-is not installed: a ``.pth`` file puts the tree on the environment's path, so no build step is needed
-and an edit is live at once.
+Every wheel is checked against its hash in the lock, whatever index it comes from. The project
+itself is not installed: a ``.pth`` file puts the tree on the environment's path, so no build step
+is needed and an edit is live at once.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def ensure(name: str) -> None:
     if not is_whole():
         make()
     say(f"Installing requirements/{name}.lock, each file checked against its hash …")
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     # Wheels only: a fresh machine may have no compiler, and a build would run unpinned code.
     run(*pip, "--require-hashes", "--only-binary=:all:", "-r", LOCKS[name])
     stamp(name).write_text(digest(LOCKS[name]))
@@ -95,7 +95,8 @@ def lock() -> None:
     tool = VENV / "lock"
     run(sys.executable, "-m", "venv", "--clear", tool)
     run(tool / "bin" / "python", "-m", "pip", "install", "--quiet", UV)
-    compile_ = [tool / "bin" / "uv", "pip", "compile", "--quiet", "--universal", "--upgrade"]
+    compile_: list[str | Path] = [tool / "bin" / "uv", "pip", "compile", "--quiet"]
+    compile_ += ["--universal", "--upgrade"]
     compile_ += ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links"]
     compile_ += ["--python-version=3.11", "--custom-compile-command=make lock", "pyproject.toml"]
     (ROOT / "requirements").mkdir(exist_ok=True)

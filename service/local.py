@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import redis
 from psycopg import sql
@@ -148,6 +149,13 @@ class EmbeddedPostgres(Server):
         except (FileNotFoundError, ValueError, IndexError):
             return None
 
+    def _forget_stranger(self) -> None:
+        recorded = self._recorded()
+        if recorded is not None and psutil.pid_exists(recorded[0]):
+            # After a reboot the pid of the file may be anybody's, and PostgreSQL would not start
+            # beside it. Its lock on the cluster's shared memory still keeps a second server out.
+            (self.data / "postmaster.pid").unlink()
+
     def _is_ready(self) -> bool:
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
@@ -253,3 +261,6 @@ class EmbeddedValkey(Server):
 
     def _prepare(self) -> None:
         """Nothing: an empty Valkey is ready to use."""
+
+    def _forget_stranger(self) -> None:
+        """Nothing: Valkey writes its pid file over."""

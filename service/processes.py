@@ -17,7 +17,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -27,6 +27,7 @@ from service.privileges import Account, ServerError, account_for
 
 HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 120.0  # recovery after a crash may have a while of log to replay
+_MOST_TRIES: Final = 10
 _LOG_LIMIT: Final = 10 * 1024 * 1024
 
 #: What a server's own last words mean, and what to do about it.
@@ -115,6 +116,10 @@ class Server(ABC):
         """Tell whether the server answers."""
 
     @abstractmethod
+    def _forget_stranger(self) -> None:
+        """Remove what would make the server mistake a stranger's process for its own."""
+
+    @abstractmethod
     def _prepare(self) -> None:
         """Do what an answering server needs before it is of use, if it is not done yet."""
 
@@ -125,25 +130,29 @@ class Server(ABC):
         """The pid of the server this object started or adopted."""
         return self._process.pid if self._process else None
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """Start the server, or adopt the one already running in this folder; wait until it answers.
+
+        Returns:
+            True if this call started it, False if it ran already.
 
         Raises:
             ServerError: it cannot run here; the message says why and what to do.
         """
         with self._locked():
             self._process = self.find()
-            if self._process is None:
+            self.port = self._read_port()
+            adopted = self._process is not None and self._becomes_ready(self._process)
+            if not adopted:
+                self._forget_stranger()
                 account = account_for(self.data, self._program_path())
                 try:
                     self._create(account)
                 except OSError as error:
                     raise self._unwritable(error) from error
                 self._launch(account)
-            else:
-                self.port = self._read_port()
-                self._wait(self._process)
             self._prepare()
+        return not adopted
 
     def stop(self, *, seconds: float = 30.0) -> None:
         """Stop the server of this folder, if it runs, and wait until it is gone.
@@ -197,10 +206,13 @@ class Server(ABC):
         return True
 
     def _launch(self, account: Account) -> None:
+        words = ""
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
-        for attempt in range(3):
+        for attempt in range(_MOST_TRIES):
             self.port = self._choose_port(recorded=attempt == 0)
+            # Written first: whoever adopts the server after a crash of ours needs it.
+            self._write(self.folder / "port", str(self.port))
             command, script = self._command(account)
             with self.log.open("ab") as log:
                 position = log.tell()
@@ -214,35 +226,33 @@ class Server(ABC):
                     start_new_session=True,  # Ctrl-C in the terminal is for the parent to handle
                     **account.options,
                 )
-            assert self._child.stdin is not None
-            with self._child.stdin as stdin:
-                stdin.write(script)
             self._process = psutil.Process(self._child.pid)
-            try:
-                self._wait(self._process)
-            except ServerError:
-                # Another program may have taken the port since we looked: only that is tried again.
-                words = self._last_words(position)
-                if self._child.poll() is None:
-                    self._ended(self._process, self.force_signal, 10.0)
-                if "ddress already in use" in words and self._fixed_port is None:
-                    continue
-                raise ServerError(self._explain(words)) from None
-            self._write(self.folder / "port", str(self.port))
-            return
-        raise ServerError(f"{self.title} found no free port on {HOST}; see {self.log}")
+            assert self._child.stdin is not None
+            with suppress(BrokenPipeError), self._child.stdin as stdin:
+                stdin.write(script)
+            if self._becomes_ready(self._process):
+                return
+            words = self._last_words(position)
+            if "still in use" in words:
+                time.sleep(0.5)  # the last processes of a killed server are on their way out
+            elif "ddress already in use" not in words or self._fixed_port is not None:
+                raise ServerError(self._explain(words))
+            # Otherwise another program has taken the port since we looked: try the next.
+        raise ServerError(self._explain(words))
 
-    def _wait(self, process: psutil.Process) -> None:
+    def _becomes_ready(self, process: psutil.Process) -> bool:
+        """Wait until the server answers; False if it ended instead, or had to be ended."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._child is not None and self._child.poll() is not None:
-                raise ServerError(f"{self.title} ended while starting; see {self.log}")
+                return False
             if not process.is_running():
-                raise ServerError(f"{self.title} ended while starting; see {self.log}")
+                return False
             if self._is_ready():
-                return
+                return True
             time.sleep(0.03)
-        raise ServerError(f"{self.title} does not answer on {HOST}:{self.port}; see {self.log}")
+        self._ended(process, self.force_signal, 10.0)
+        return False
 
     def _choose_port(self, *, recorded: bool) -> int:
         if self._fixed_port is not None:
