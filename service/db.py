@@ -114,7 +114,11 @@ async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]
 
     def in_scope(connection: Connection) -> T:
         _enter(connection, scope)
-        return work(connection)
+        token = _inside.set(True)
+        try:
+            return work(connection)
+        finally:
+            _inside.reset(token)
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:

@@ -13,8 +13,9 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -28,9 +29,9 @@ from sqlalchemy import Engine, make_url
 
 from migrations.run import upgrade
 from service.config import settings
-from service.db import create_engine
-from service.ids import uuid7
+from service.db import SYSTEM, create_engine, transaction
 from service.local import EmbeddedPostgres, EmbeddedValkey
+from service.platforms import platforms
 
 hypothesis_settings.register_profile("tierce", deadline=None, derandomize=False, print_blob=True)
 hypothesis_settings.load_profile("tierce")
@@ -193,9 +194,21 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def platform_id() -> UUID:
+def new_platform(engine: Engine) -> Callable[[], UUID]:
+    """Return a maker of sandbox platforms that no other test knows."""
+
+    def make() -> UUID:
+        with transaction(engine, SYSTEM) as connection:
+            _live, sandbox = platforms.create(connection, "A test", datetime.now(UTC))
+        return sandbox.id
+
+    return make
+
+
+@pytest.fixture
+def platform_id(new_platform: Callable[[], UUID]) -> UUID:
     """Return a platform that no other test knows."""
-    return uuid7()
+    return new_platform()
 
 
 @pytest.fixture

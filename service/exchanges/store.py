@@ -184,7 +184,8 @@ def _update_parts(
 
 
 _DELETE_TIMERS: Final = text(
-    "DELETE FROM service.timer t USING unnest(:exchanges, :steps) AS gone(exchange_id, step) "
+    "DELETE FROM service.timer t USING "
+    "unnest(CAST(:exchanges AS uuid[]), CAST(:steps AS text[])) AS gone(exchange_id, step) "
     "WHERE t.platform_id = :platform_id AND t.exchange_id = gone.exchange_id AND t.step = gone.step"
 )
 

@@ -84,7 +84,7 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
         ).scalar_one_or_none()
     if payment_id is None:
         # The event overtook our own record of the call: it will be there the next time.
-        inbox.put_off(desk.engine, event, "no payment of ours has this object yet")
+        inbox.put_off(desk.engine, event, "no payment of ours has this object yet", now)
         return 0
     try:
         db.outside_transaction()
@@ -94,7 +94,7 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
             inbox.applied(connection, event, now)
     except (ProviderUnavailable, ProviderRefused, reports.AmountDiffers, Refusal) as error:
         _log.error("event_put_off", event=event.event_id, error=str(error))
-        inbox.put_off(desk.engine, event, str(error))
+        inbox.put_off(desk.engine, event, str(error), now)
         return 0
     return 1
 

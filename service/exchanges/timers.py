@@ -43,13 +43,14 @@ _DROP: Final = text(
 )
 
 
-def run(engine: Engine, codes: CodeBook, now: datetime) -> int:
+def run(engine: Engine, codes: CodeBook, now: datetime, *, only: UUID | None = None) -> int:
     """Take every step of the clock that is due at ``now``; return how many were taken.
 
-    Running late, twice or in several workers at once is harmless: the step's own check decides.
+    ``only`` keeps to one platform, which may have a time of its own. Running late, twice or in several workers at once is harmless: the step's own check decides.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
         due = [row.platform_id for row in connection.execute(_PLATFORMS, {"now": now})]
+    due = [platform_id for platform_id in due if only is None or platform_id == only]
     taken = 0
     for platform_id in due:
         while True:

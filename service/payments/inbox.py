@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -61,18 +61,10 @@ _CLAIM: Final = text(
 
 
 def claim(engine: Engine, now: datetime, limit: int) -> Sequence[Received]:
-    """Take events to apply for the length of a lease; a crashed worker's come back after it.
-
-    An event that keeps failing comes back ever later: the lease doubles, up to a day.
-    """
+    """Take events to apply for the length of a lease; a crashed worker's come back after it."""
     with db.transaction(engine, db.SYSTEM) as connection:
-        rows = connection.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit}).all()
-        found = [Received(*row) for row in rows]
-        for event in found:
-            if event.attempts > 1:
-                later = now + LEASE * 2 ** min(event.attempts, 12)
-                connection.execute(_of(event).values(try_at=later))
-    return found
+        values = {"now": now, "until": now + LEASE, "limit": limit}
+        return [Received(*row) for row in connection.execute(_CLAIM, values)]
 
 
 def applied(connection: Connection, event: Received, now: datetime) -> None:
@@ -80,10 +72,11 @@ def applied(connection: Connection, event: Received, now: datetime) -> None:
     connection.execute(_of(event).values(applied_at=now, try_at=None))
 
 
-def put_off(engine: Engine, event: Received, note: str) -> None:
-    """Leave an event for later and keep the reason for the operator."""
+def put_off(engine: Engine, event: Received, note: str, now: datetime) -> None:
+    """Leave an event for later (1 second, doubling to a day) and keep the reason."""
+    later = now + min(timedelta(seconds=2 ** min(event.attempts - 1, 20)), timedelta(days=1))
     with db.transaction(engine, event.platform_id) as connection:
-        connection.execute(_of(event).values(note=note))
+        connection.execute(_of(event).values(note=note, try_at=later))
 
 
 def _of(event: Received) -> Update:

@@ -36,16 +36,20 @@ class World:
     """Everything a test needs to live an exchange through."""
 
     def __init__(self, engine: Engine, platform_id: UUID) -> None:
-        self.engine = engine
-        self.platform_id = platform_id
-        self.now = START
-        self.codes = CodeBook(SECRET)
-        self.sandbox = Sandbox(engine, SECRET, lambda: self.now)
-        self.desk = sweep.Desk(engine, Providers(self.sandbox), self.codes)
+        self.reopen(engine, platform_id, START)
         with db.transaction(engine, platform_id) as connection:
             define(connection, platform_id, "HOURS", "Hours", 2, 1_000)
         self.payer = self.member()
         self.payee = self.member()
+
+    def reopen(self, engine: Engine, platform_id: UUID, now: datetime) -> None:
+        """Come to a platform that exists already, as another process does."""
+        self.engine = engine
+        self.platform_id = platform_id
+        self.now = now
+        self.codes = CodeBook(SECRET)
+        self.sandbox = Sandbox(engine, SECRET, lambda: self.now)
+        self.desk = sweep.Desk(engine, Providers(self.sandbox), self.codes)
 
     @property
     def rules(self) -> Rules:
@@ -137,13 +141,16 @@ class World:
     def pass_time(self, **length: float) -> int:
         """Move the clock; fire what is due, let the provider act; return how many steps fired."""
         self.now += timedelta(**length)
-        fired = timers.run(self.engine, self.codes, self.now)
+        fired = timers.run(self.engine, self.codes, self.now, only=self.platform_id)
         self.sweep()
         return fired
 
     def read(self, exchange: Exchange) -> Exchange:
+        return self.exchange(exchange.id)
+
+    def exchange(self, exchange_id: UUID) -> Exchange:
         with db.transaction(self.engine, self.platform_id) as connection:
-            return queries.find(connection, self.platform_id, exchange.id)
+            return queries.find(connection, self.platform_id, exchange_id)
 
     def code(self, exchange: Exchange) -> str:
         """The digits that the holder of the code is shown."""

@@ -1,0 +1,9 @@
+"""``python -m service.cli`` is ``tierce``."""
+
+from __future__ import annotations
+
+import sys
+
+from service.cli import main
+
+sys.exit(main())

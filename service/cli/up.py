@@ -1,0 +1,221 @@
+"""``tierce up``: a whole instance from nothing, the main job played once, then kept up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from migrations.run import upgrade
+from service import demo
+from service.cli import books, seed
+from service.cli.children import CHILDREN
+from service.cli.home import CommandError, Home
+from service.cli.processes import Child
+from service.cli.terminal import say
+from service.config import Settings
+from service.local import ServerError
+from service.processes import HOST, port_is_free
+
+_READY_SECONDS: Final = 60.0
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM: leave, in order."""
+
+
+class _Signals:
+    """Turns SIGINT, SIGTERM and SIGHUP into :class:`Interrupted`, but only where that is safe.
+
+    While a server is being started or stopped an interrupt is noted and waits; everything done then
+    takes seconds at most.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._noted = False
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, self._handle)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self._noted = True
+        self.check()
+
+    def check(self) -> None:
+        """Leave now if an interrupt was noted and this is a safe place."""
+        if self._noted and self._open:
+            self._open = False
+            raise Interrupted
+
+    def safe_point(self) -> None:
+        """Leave now if an interrupt was noted meanwhile."""
+        with self.listening():
+            pass
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let interrupts in while this block runs."""
+        self._open = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._open = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the API listens, and where this machine reaches it."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The base URL for a client on this machine."""
+        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{here}]:{self.port}" if ":" in here else f"http://{here}:{self.port}"
+
+
+def up(settings: Settings, *, once: bool, port: int | None) -> int:
+    """Run an instance until it is interrupted, or with ``once`` until the main job was played.
+
+    Returns:
+        0; with ``once`` 1 when a step of the play or the audit failed, 130 when interrupted.
+
+    Raises:
+        CommandError: it cannot run here; the message says why and what to do.
+    """
+    signals = _Signals()
+    home = Home(settings.home)
+    home.prepare()
+    address = Address(settings.host, port or settings.port)
+    with ExitStack() as stack:
+        stack.enter_context(home.held())
+        _require_free(address)
+        try:
+            return _run(stack, signals, home, settings, address, once=once)
+        except Interrupted:
+            say("\nStopping …")
+            return 130 if once else 0
+        except ServerError as error:
+            raise CommandError(str(error)) from error
+
+
+def _run(
+    stack: ExitStack,
+    signals: _Signals,
+    home: Home,
+    settings: Settings,
+    address: Address,
+    *,
+    once: bool,
+) -> int:
+    environment = _environment(stack, home, settings, address)
+    signals.safe_point()
+    upgrade(environment["TIERCE_DATABASE_URL"])
+    signals.safe_point()
+    children = [Child(name, home.folder / "log" / f"{name}.log", environment) for name in CHILDREN]
+    stack.callback(_stop, children)
+    for child in children:
+        child.start()
+    with signals.listening():
+        _wait_until_ready(address, children)
+        key = seed.demo_key(home, address.url, environment["TIERCE_OPERATOR_KEY"])
+        held = demo.play(address.url, key, say)
+    problems = books.problems(environment["TIERCE_DATABASE_URL"])
+    say(books.summary(problems))
+    if once:
+        return 0 if held and not problems else 1
+    with signals.listening():
+        say(_what_next(home, address, key))
+        _watch(children)
+    return 0
+
+
+def _require_free(address: Address) -> None:
+    if not port_is_free(address.port, address.host):
+        other = address.port + 1
+        raise CommandError(
+            f"Port {address.port} of {address.host} is taken by another program. Choose another: "
+            f"tierce up --port {other}, or TIERCE_PORT={other} make run"
+        )
+
+
+def _environment(
+    stack: ExitStack, home: Home, settings: Settings, address: Address
+) -> dict[str, str]:
+    """Start the servers that were not given; return what the children are told."""
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if database_url is None:
+        # Registered first: even a start cut short is undone.
+        stack.callback(home.postgres.stop)
+        home.postgres.start()
+        database_url = home.postgres.url
+        say(f"PostgreSQL 18  {HOST}:{home.postgres.port}  {home.postgres.data}")
+    if redis_url is None:
+        stack.callback(home.valkey.stop)
+        home.valkey.start()
+        redis_url = home.valkey.url
+        say(f"Valkey         {HOST}:{home.valkey.port}  {home.valkey.data}")
+    made = home.secrets()
+    given = settings.model_fields_set
+
+    def chosen(secret: SecretStr | None, own: str) -> str:
+        return own if secret is None else secret.get_secret_value()
+
+    return os.environ | {
+        "TIERCE_HOME": str(home.folder),
+        "TIERCE_DATABASE_URL": database_url,
+        "TIERCE_REDIS_URL": redis_url,
+        "TIERCE_HOST": address.host,
+        "TIERCE_PORT": str(address.port),
+        "TIERCE_PUBLIC_URL": settings.public_url if "public_url" in given else address.url,
+        "TIERCE_OPERATOR_KEY": chosen(settings.operator_key, made.operator_key),
+        "TIERCE_SIGNING_KEY": chosen(settings.signing_key, made.signing_key),
+        "TIERCE_CODE_KEY": chosen(settings.code_key, made.code_key),
+    }
+
+
+def _wait_until_ready(address: Address, children: Sequence[Child]) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    with httpx.Client(base_url=address.url, timeout=2.0, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            for child in children:
+                child.require()
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            time.sleep(0.1)
+    raise CommandError(
+        f"The API does not become ready at {address.url}. Its last words:\n"
+        f"{children[0].last_words()}"
+    )
+
+
+def _watch(children: Sequence[Child]) -> None:
+    """Stay, and start again what ends by itself, until interrupted."""
+    while True:
+        for child in children:
+            if not child.runs:
+                say(f"The {child.name} ended by itself; starting it again (see {child.log}).")
+                child.restart()
+        time.sleep(0.5)
+
+
+def _stop(children: Sequence[Child]) -> None:
+    """Stop taking requests first, then working; the servers come after."""
+    for child in children:
+        child.tell_to_stop()
+    for child in children:
+        child.stop()

@@ -1,0 +1,89 @@
+"""The process dies between any two commits of funding and paying out; the next sweep mends it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from service import db
+from service.exchanges.kinds import Role
+from service.exchanges.model import Exchange, State
+from tests.exchanges.world import World
+
+ROOT = Path(__file__).parents[2]
+
+
+def _child(world: World, url: str, exchange: Exchange, commits: int) -> int:
+    """Run the life in a process of its own; return its exit status."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.exchanges.crash_child",
+            url,
+            str(world.platform_id),
+            str(exchange.id),
+            world.now.isoformat(),
+            str(commits),
+        ],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    ).returncode
+
+
+def _payments(world: World) -> dict[str, list[str]]:
+    with db.transaction(world.engine, world.platform_id) as connection:
+        rows = connection.execute(
+            text(
+                "SELECT kind, array_agg(state ORDER BY id) AS states FROM service.payment "
+                "WHERE platform_id = :p GROUP BY kind"
+            ),
+            {"p": world.platform_id},
+        )
+        return {row.kind: row.states for row in rows}
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_after_any_commit_of_fund_and_payout_loses_and_doubles_nothing(
+    world: World, database_url: str
+) -> None:
+    # How many commits a whole life has is counted, not assumed.
+    killed, commits = -signal.SIGKILL, 1
+    while True:
+        exchange = world.sale(1_000)
+        status = _child(world, database_url, exchange, commits)
+        _go_on(world, exchange)
+        if status == 0:
+            break
+        assert status == killed, f"after {commits} commits the process ended with {status}"
+        commits += 3 if commits > 30 else 1
+    assert commits > 10
+    assert world.outside() == 0
+    paid = _payments(world)
+    assert set(paid["collect"]) == {"succeeded"}
+    assert set(paid["payout"]) == {"succeeded"}
+    assert len(paid["collect"]) == len(paid["payout"])
+    assert "refund" not in paid
+
+
+def _go_on(world: World, exchange: Exchange) -> None:
+    """What the members and the worker do after the crash: look, and take the next step."""
+    world.pass_time(minutes=5)  # leases of the dead process lapse
+    if world.read(exchange).state is State.AGREED:
+        world.step(exchange, "fund", Role.PAYER)
+        world.sweep()
+    for side in (Role.PAYER, Role.PAYEE):
+        now = world.read(exchange)
+        if now.state is State.ACTIVE:
+            current = now.current
+            assert current is not None
+            if current.confirmed_by(side) is None:
+                world.step(exchange, "confirm", side)
+    world.pass_time(minutes=5)
+    assert world.read(exchange).state is State.COMPLETED
