@@ -107,8 +107,10 @@ def lock() -> None:
 def main() -> None:
     """Do what the command line names, one process at a time."""
     wanted = sys.argv[1] if len(sys.argv) == 2 else ""
+    if wanted == "can-run":
+        return  # that we got here says it: a fit Python was found
     if wanted not in {*LOCKS, "lock"}:
-        sys.exit("usage: ./bootstrap runtime | dev | lock")
+        sys.exit("usage: ./bootstrap runtime | dev | lock | can-run")
     if not os.access(ROOT, os.W_OK):
         sys.exit(f"Tierce: {ROOT} is not writable for this account, and .venv is made there.")
     with Path(__file__).open() as guard:
@@ -120,4 +122,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Tierce: interrupted; the same command goes on where this stopped.")
+    except OSError as error:
+        sys.exit(f"Tierce: {error}. Nothing was lost; mend this and run the same command again.")

@@ -8,8 +8,7 @@ help are held and released the same way, with no payment provider at all.
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,7 +50,7 @@ class Client:
         try:
             answer = self._http.request(method, path, headers=headers, **request)
         except httpx.HTTPError as error:
-            raise PlayFailed(f"{method} {path}: {error or type(error).__name__}") from error
+            raise PlayFailed(f"{method} {path}: {type(error).__name__} {error}") from error
         if answer.is_error:
             raise PlayFailed(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         found: _JSON = answer.json()
@@ -81,3 +80,17 @@ def play(base_url: str, key: str, say: Say) -> bool:
     finally:
         client.close()
     return True
+
+
+def _party(client: Client, name: str) -> Party:
+    member = client.post("/v1/members", {"external_id": f"demo-{secrets.token_hex(6)}"})
+    token = client.post(f"/v1/members/{member['id']}/tokens", {})
+    return Party(member["id"], name, token["token"])
+
+
+def _sell(client: Client, buyer: Party, seller: Party, say: Say) -> None:
+    raise PlayFailed("not reached")
+
+
+def _help(client: Client, asker: Party, helper: Party, say: Say) -> None:
+    raise PlayFailed("not reached")

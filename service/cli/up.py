@@ -15,13 +15,15 @@ import httpx
 from pydantic import SecretStr
 
 from migrations.run import upgrade
-from service import demo
-from service.cli import books, seed
+from service import books
+from service.cli import seed
 from service.cli.children import CHILDREN
 from service.cli.home import CommandError, Home
 from service.cli.processes import Child
 from service.cli.terminal import say
 from service.config import Settings
+from service.db import create_engine
+from service.demo import play
 from service.local import ServerError
 from service.processes import HOST, port_is_free
 
@@ -129,16 +131,51 @@ def _run(
         child.start()
     with signals.listening():
         _wait_until_ready(address, children)
-        key = seed.demo_key(home, address.url, environment["TIERCE_OPERATOR_KEY"])
-        held = demo.play(address.url, key, say)
-    problems = books.problems(environment["TIERCE_DATABASE_URL"])
-    say(books.summary(problems))
+        found = seed.demo(home, address.url, environment["TIERCE_OPERATOR_KEY"])
+        held = play(address.url, found.api_key, say)
+    proof = _prove(environment["TIERCE_DATABASE_URL"])
+    say(f"\n{proof}")
     if once:
-        return 0 if held and not problems else 1
+        return 0 if held and not proof.problems else 1
     with signals.listening():
-        say(_what_next(home, address, key))
+        say(_what_next(home, address, found))
         _watch(children)
     return 0
+
+
+def _prove(url: str) -> books.Proof:
+    engine = create_engine(url, pool_size=1)
+    try:
+        return books.prove(engine)
+    finally:
+        engine.dispose()
+
+
+_WHAT_NEXT: Final = """
+Tierce is up. Ctrl-C stops it; the data stay in {home}.
+
+  API            {url}
+  documentation  {url}/docs   (OpenAPI: {url}/openapi.json)
+  demo platform  {platform}
+  sandbox key    {key}
+  operator key   in {home}/secrets/operator.key
+  logs           {home}/log/
+
+Try next:
+
+  export KEY={key}
+  curl -s {url}/v1/exchanges -H "Authorization: Bearer $KEY"
+  curl -s {url}/v1/events    -H "Authorization: Bearer $KEY"
+  curl -s {url}/v1/members   -H "Authorization: Bearer $KEY" \\
+       -H "Idempotency-Key: first-member" -H "Content-Type: application/json" \\
+       -d '{{"external_id": "member-1", "locale": "fr"}}'
+"""
+
+
+def _what_next(home: Home, address: Address, found: seed.Demo) -> str:
+    return _WHAT_NEXT.format(
+        home=home.folder, url=address.url, platform=found.platform, key=found.api_key
+    )
 
 
 def _require_free(address: Address) -> None:

@@ -1,0 +1,106 @@
+"""The worker: a schedule and one short task per use case.
+
+Every task is a sweep: it reads in PostgreSQL what is due and does it. Running it twice, late, or in
+several workers at once is harmless, so a task takes no arguments and promises nothing. Started by
+``celery -A worker worker`` and, once per instance, ``celery -A worker beat``; ``tierce up`` runs
+both.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import redis
+import structlog
+from celery.signals import setup_logging
+from sqlalchemy import Engine
+
+from ledger import cuts
+from service import books, db, wake
+from service.clock import now
+from service.config import settings
+from service.exchanges import sweep, timers
+from service.exchanges.codes import CodeBook
+from service.log import configure
+from service.payments.providers import Providers
+from service.payments.sandbox import Sandbox
+
+_log = structlog.get_logger(__name__)
+
+#: Four tasks at once, and a connection to spare for the sandbox provider's own transactions.
+_POOL_SIZE: Final = 10
+
+app: Final = wake.make_queue(settings().redis_url)
+app.conf.beat_schedule = {
+    # Without any wake-up, nothing waits longer than this. What could not be begun in time expires:
+    # the next round does the same work.
+    "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
+    "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
+    "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
+    "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+}
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    """Keep Celery from setting up logging of its own."""
+    configure(settings().log_level, as_json=settings().log_json)
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    url = settings().database_url
+    if url is None:
+        raise RuntimeError("The worker needs TIERCE_DATABASE_URL; `tierce up` sets it.")
+    return db.create_engine(url, _POOL_SIZE)
+
+
+@lru_cache(maxsize=1)
+def _broker() -> redis.Redis:
+    return wake.broker(settings().redis_url or "redis://127.0.0.1:6379/0")
+
+
+@lru_cache(maxsize=1)
+def _desk() -> sweep.Desk:
+    key = settings().code_key
+    if key is None:
+        raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
+    secret = key.get_secret_value()
+    sandbox = Sandbox(_engine(), f"sandbox:{secret}", now)
+    return sweep.Desk(_engine(), Providers(sandbox), CodeBook(secret))
+
+
+@app.task(name=wake.SWEEP)
+def sweep_payments() -> None:
+    """Deliver, apply, submit and look again: everything between us and the providers."""
+    wake.begin(_broker(), wake.SWEEP)
+    sweep.run(_desk(), now())
+
+
+@app.task(name=wake.TIMERS)
+def fire_timers() -> None:
+    """Take the clock's steps that are due."""
+    wake.begin(_broker(), wake.TIMERS)
+    timers.run(_engine(), _desk().codes, now())
+
+
+@app.task(name=wake.CUT)
+def cut_balances() -> None:
+    """Cut the balances of busy accounts, each platform in a transaction of its own."""
+    wake.begin(_broker(), wake.CUT)
+    with db.transaction(_engine(), db.SYSTEM) as connection:
+        platforms = cuts.platforms(connection)
+    for platform_id in platforms:
+        with db.transaction(_engine(), db.SYSTEM) as connection:
+            cuts.cut(connection, platform_id)
+
+
+@app.task(name=wake.AUDIT)
+def audit_books() -> None:
+    """Re-prove the books of every platform; a problem is an alert, never repaired in silence."""
+    wake.begin(_broker(), wake.AUDIT)
+    proof = books.prove(_engine())
+    _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
+    for problem in proof.problems:
+        _log.critical("books_problem", problem=str(problem))
