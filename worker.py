@@ -31,15 +31,17 @@ _log = structlog.get_logger(__name__)
 #: Four tasks at once, and a connection to spare for the sandbox provider's own transactions.
 _POOL_SIZE: Final = 10
 
-app: Final = wake.make_queue(settings().redis_url)
-app.conf.beat_schedule = {
-    # Without any wake-up, nothing waits longer than this. What could not be begun in time expires:
-    # the next round does the same work.
-    "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
-    "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
-    "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
-    "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
-}
+app: Final = wake.make_queue(
+    lambda: settings().redis_url,
+    beat_schedule={
+        # Without any wake-up, nothing waits longer than this. What could not be begun in time
+        # expires: the next round does the same work.
+        "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
+        "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
+        "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
+        "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+    },
+)
 
 
 @setup_logging.connect
@@ -58,7 +60,7 @@ def _engine() -> Engine:
 
 @lru_cache(maxsize=1)
 def _broker() -> redis.Redis:
-    return wake.broker(settings().redis_url or "redis://127.0.0.1:6379/0")
+    return wake.broker(settings().redis_url)
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,10 @@ for the next round; the publisher must never fail or be held up because Redis is
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from threading import Condition, Thread
-from typing import Final
+from typing import Any, Final
 
 import redis
 import structlog
@@ -31,38 +32,48 @@ AUDIT: Final = "tierce.audit"
 #: A broker that failed is left alone for this long, so that no request pays for its absence.
 _REST_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 0.5
+_USUAL_BROKER: Final = "redis://127.0.0.1:6379/0"
 #: A mark whose task never began (the broker lost the message) blocks wake-ups no longer than this.
 _MARK_SECONDS: Final = 30
 
 
-def make_queue(redis_url: str | None) -> Celery:
-    """Return the Celery application that publishes to, or works from, the broker at ``redis_url``.
+def make_queue(redis_url: Callable[[], str | None], **more: Any) -> Celery:
+    """Return the Celery application that publishes to, or works from, a broker.
 
     The broker carries wake-ups alone: no results, no countdowns, nothing that must survive.
+
+    Args:
+        redis_url: asked for the broker's URL at the first use, not before.
+        more: Celery's settings beside ours.
     """
-    queue = Celery("tierce", broker=redis_url or "redis://127.0.0.1:6379/0", set_as_current=False)
-    queue.conf.update(
-        task_ignore_result=True,
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        task_default_queue="tierce",
-        task_serializer="json",
-        accept_content=["json"],
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        worker_send_task_events=False,
-        broker_connection_retry_on_startup=True,
-        broker_connection_timeout=_TIMEOUT_SECONDS,
-        broker_transport_options={
-            "socket_connect_timeout": _TIMEOUT_SECONDS,
-            "socket_timeout": 5.0,
-            "visibility_timeout": 600,  # a lost worker's message returns long after its sweep ended
-            "max_retries": 0,
-        },
-        enable_utc=True,
-        timezone="UTC",
-    )
+    queue = Celery("tierce", set_as_current=False)
+
+    def configuration() -> dict[str, Any]:
+        return {
+            "broker_url": redis_url() or _USUAL_BROKER,
+            "broker_connection_retry_on_startup": True,
+            "broker_connection_max_retries": None,  # for ever: an absent broker comes back
+            "broker_connection_timeout": _TIMEOUT_SECONDS,
+            "broker_transport_options": {
+                "socket_connect_timeout": _TIMEOUT_SECONDS,
+                "socket_timeout": 5.0,
+                "visibility_timeout": 600,  # a lost worker's message comes long after its sweep
+            },
+            "task_ignore_result": True,
+            "task_acks_late": True,
+            "task_default_queue": "tierce",
+            "task_serializer": "json",
+            "accept_content": ["json"],
+            "worker_prefetch_multiplier": 1,
+            "worker_hijack_root_logger": False,
+            "worker_redirect_stdouts": False,
+            "worker_send_task_events": False,
+            "enable_utc": True,
+            "timezone": "UTC",
+            **more,
+        }
+
+    queue.add_defaults(configuration)
     return queue
 
 
@@ -107,7 +118,7 @@ class Waker:
 
     def _run(self) -> None:
         assert self._url is not None
-        queue = make_queue(self._url)
+        queue = make_queue(lambda: self._url)
         with broker(self._url) as client:
             while names := self._next():
                 for name in names:
@@ -136,10 +147,10 @@ def _mark(name: str) -> str:
     return f"tierce:woken:{name}"
 
 
-def broker(redis_url: str) -> redis.Redis:
+def broker(redis_url: str | None) -> redis.Redis:
     """Return a client that gives up quickly on a broker that does not answer."""
     return redis.Redis.from_url(
-        redis_url,
+        redis_url or _USUAL_BROKER,
         socket_connect_timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),

@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--platform", required=True, type=commands.platform_id, help="pl_…")
     made.add_argument("--output", type=Path, help="file to write; standard output if not given")
 
+    made = command("platform", lambda *_: 2, "create a platform")
+    of_platform = made.add_subparsers(metavar="action", required=True)
+    made = of_platform.add_parser("create", help="create one and print its keys, once")
+    made.add_argument("name", type=_name)
+    made.set_defaults(run=commands.create_platform)
+
     made = of.add_parser("child")  # a process of `tierce up`; not for people
     made.add_argument("name", choices=sorted(children.CHILDREN))
     made.set_defaults(run=lambda parsed, _: children.run(parsed.name))
@@ -90,3 +96,9 @@ def _port(text: str) -> int:
     if not 1 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
     return port
+
+
+def _name(text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise argparse.ArgumentTypeError("a name is 1 to 200 printable characters")
+    return text.strip()

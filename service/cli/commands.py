@@ -16,8 +16,10 @@ from sqlalchemy import Connection
 from ledger import export as plain_text
 from migrations.run import upgrade
 from service import books, db
+from service.cli import seed
 from service.cli.home import CommandError, database
 from service.cli.terminal import complain, say
+from service.clock import now
 from service.config import Settings
 from service.ids import decode
 
@@ -91,3 +93,19 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     finally:
         fresh.unlink(missing_ok=True)
     complain(f"Written: {path}")
+
+
+def create_platform(parsed: argparse.Namespace, settings: Settings) -> int:
+    """Create a platform and print its keys, this once."""
+    with database(settings) as url:
+        engine = db.create_engine(url, pool_size=1)
+        try:
+            opened = seed.open_platform(engine, parsed.name, now())
+        finally:
+            engine.dispose()
+    say(f"live platform     {opened.live}")
+    say(f"live API key      {opened.live_key}")
+    say(f"sandbox platform  {opened.sandbox}")
+    say(f"sandbox API key   {opened.sandbox_key}")
+    complain("The keys are not shown again: keep them now.")
+    return 0

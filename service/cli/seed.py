@@ -3,52 +3,85 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
 
-import httpx
+from sqlalchemy import Engine
 
-from service.cli.home import CommandError, Home
+from ledger import units
+from service.cli.home import Home
+from service.db import SYSTEM, transaction
+from service.ids import decode, encode
+from service.platforms import keys, platforms
+from service.platforms.scopes import SCOPES
 
-_FILE = "demo.json"
+_FILE: Final = "demo.json"
+_LABEL: Final = "made by the command line"
+_NAME: Final = "Demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A platform and the keys to both of its modes. The keys are never shown again."""
+
+    live: str
+    live_key: str
+    sandbox: str
+    sandbox_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The demo platform's sandbox and a key to it."""
+    """The sandbox of the demo platform and a key to it."""
 
     platform: str
     api_key: str
 
 
-def demo(home: Home, base_url: str, operator_key: str) -> Demo:
-    """Return the demo platform's key, kept 0600 in the home; create what is not there.
-
-    Raises:
-        CommandError: the API refused.
-    """
-    with httpx.Client(base_url=base_url, timeout=30.0, trust_env=False) as client:
-        kept = home.read(_FILE)
-        if kept is not None:
-            known = Demo(**json.loads(kept))
-            if _works(client, known):
-                return known
-        made = _create(client, operator_key)
-        home.keep(_FILE, json.dumps({"platform": made.platform, "api_key": made.api_key}))
-        return made
-
-
-def _works(client: httpx.Client, known: Demo) -> bool:
-    answer = client.get("/v1/platform", headers={"Authorization": f"Bearer {known.api_key}"})
-    return answer.status_code == 200
-
-
-def _create(client: httpx.Client, operator_key: str) -> Demo:
-    answer = client.post(
-        "/v1/platforms",
-        json={"name": "Demo"},
-        headers={"Authorization": f"Bearer {operator_key}", "Idempotency-Key": "demo-platform"},
+def open_platform(engine: Engine, name: str, now: datetime) -> Opened:
+    """Create a platform, and a key with every scope to its live and its sandbox mode."""
+    with transaction(engine, SYSTEM) as connection:
+        live, sandbox = platforms.create(connection, name, now)
+        _, live_key = keys.create(connection, live.id, live.mode, _LABEL, SCOPES, now)
+        _, sandbox_key = keys.create(connection, sandbox.id, sandbox.mode, _LABEL, SCOPES, now)
+    return Opened(
+        encode("platform", live.id), live_key, encode("platform", sandbox.id), sandbox_key
     )
-    if answer.is_error:
-        raise CommandError(f"The demo platform was refused: {answer.status_code} {answer.text}")
-    found = answer.json()["sandbox"]
-    return Demo(found["id"], found["api_key"])
+
+
+def demo(home: Home, engine: Engine, now: datetime) -> Demo:
+    """Return the demo platform and its key, kept 0600 in the home; create what is not there.
+
+    The key is made anew if it was revoked, the platform if the database is another one.
+    """
+    kept = home.read(_FILE)
+    known = None if kept is None else Demo(**json.loads(kept))
+    found = None if known is None else _still_there(engine, known, now)
+    if found is None:
+        opened = open_platform(engine, _NAME, now)
+        found = Demo(opened.sandbox, opened.sandbox_key)
+        _define_hours(engine, decode("platform", found.platform))
+    if found != known:
+        home.keep(_FILE, json.dumps(asdict(found)))
+    return found
+
+
+def _still_there(engine: Engine, known: Demo, now: datetime) -> Demo | None:
+    platform_id = decode("platform", known.platform)
+    with transaction(engine, SYSTEM) as connection:
+        if keys.recognise(connection, known.api_key, now) is not None:
+            return known
+        try:
+            platform = platforms.find(connection, platform_id)
+        except platforms.PlatformNotFound:
+            return None
+        _, key = keys.create(connection, platform.id, platform.mode, _LABEL, SCOPES, now)
+    return Demo(known.platform, key)
+
+
+def _define_hours(engine: Engine, platform_id: UUID) -> None:
+    """Give the demo a community unit: hours, in which a member may owe up to ten."""
+    with transaction(engine, platform_id) as connection:
+        units.define(connection, platform_id, "HOURS", "Hours", 2, 1_000)

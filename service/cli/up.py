@@ -21,6 +21,7 @@ from service.cli.children import CHILDREN
 from service.cli.home import CommandError, Home
 from service.cli.processes import Child
 from service.cli.terminal import say
+from service.clock import now
 from service.config import Settings
 from service.db import create_engine
 from service.demo import play
@@ -44,8 +45,10 @@ class _Signals:
     def __init__(self) -> None:
         self._open = False
         self._noted = False
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, self._handle)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to stay
+            signal.signal(signal.SIGHUP, self._handle)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self._noted = True
@@ -124,6 +127,9 @@ def _run(
     environment = _environment(stack, home, settings, address)
     signals.safe_point()
     upgrade(environment["TIERCE_DATABASE_URL"])
+    engine = create_engine(environment["TIERCE_DATABASE_URL"], pool_size=2)
+    stack.callback(engine.dispose)
+    found = seed.demo(home, engine, now())
     signals.safe_point()
     children = [Child(name, home.folder / "log" / f"{name}.log", environment) for name in CHILDREN]
     stack.callback(_stop, children)
@@ -131,9 +137,8 @@ def _run(
         child.start()
     with signals.listening():
         _wait_until_ready(address, children)
-        found = seed.demo(home, address.url, environment["TIERCE_OPERATOR_KEY"])
         held = play(address.url, found.api_key, say)
-    proof = _prove(environment["TIERCE_DATABASE_URL"])
+    proof = books.prove(engine)
     say(f"\n{proof}")
     if once:
         return 0 if held and not proof.problems else 1
@@ -141,14 +146,6 @@ def _run(
         say(_what_next(home, address, found))
         _watch(children)
     return 0
-
-
-def _prove(url: str) -> books.Proof:
-    engine = create_engine(url, pool_size=1)
-    try:
-        return books.prove(engine)
-    finally:
-        engine.dispose()
 
 
 _WHAT_NEXT: Final = """

@@ -23,7 +23,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def queued(client: redis.Redis) -> int:
-    return int(client.llen("tierce"))  # type: ignore[arg-type]
+    return int(client.llen("tierce"))
 
 
 def until_published(waker: Waker) -> None:
@@ -62,7 +62,7 @@ def test_a_lost_mark_or_message_is_forgotten_in_time(client: redis.Redis, redis_
     waker = Waker(redis_url)
     waker.wake(SWEEP)
     until_published(waker)
-    assert 0 < int(client.ttl(f"tierce:woken:{SWEEP}")) <= 30  # type: ignore[arg-type]
+    assert 0 < int(client.ttl(f"tierce:woken:{SWEEP}")) <= 30
 
 
 def _time_of_wakes(url: str) -> float:

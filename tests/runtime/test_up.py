@@ -1,0 +1,177 @@
+"""``tierce up`` from nothing to the last process gone, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.local import EmbeddedPostgres, EmbeddedValkey
+from service.processes import HOST, free_port
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class Instance:
+    """One ``tierce up`` in a process of its own."""
+
+    def __init__(self, home: Path, port: int, *arguments: str) -> None:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("TIERCE_")
+        }
+        environment |= {"TIERCE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+        self.home = home
+        self.url = f"http://{HOST}:{port}"
+        self.output = home.parent / f"output-{time.monotonic_ns()}"
+        with self.output.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "service.cli", "up", "--port", str(port), *arguments],
+                cwd=home.parent,
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def told(self) -> str:
+        return self.output.read_text()
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + 120
+        while "Ctrl-C stops it" not in self.told():
+            assert self.process.poll() is None, self.told()
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.1)
+
+    def key(self) -> str:
+        found = re.search(r"sandbox key +(tk_\S+)", self.told())
+        assert found, self.told()
+        return found[1]
+
+    def family(self) -> list[psutil.Process]:
+        """Every process it started, the servers and their own among them."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        assert {"postgres", "valkey-server"} <= {one.name() for one in found}
+        assert len([one for one in found if "child" in one.cmdline()]) == 3
+        return found
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(40)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "a home with spaces"
+    yield folder
+    EmbeddedPostgres(folder / "postgres").stop()
+    EmbeddedValkey(folder / "valkey").stop()
+
+
+def gone(processes: list[psutil.Process], seconds: float = 0.0) -> list[psutil.Process]:
+    """Return the processes that are still there after so long."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_demo_plays_the_main_job_and_leaves_nothing_behind(home: Path) -> None:
+    instance = Instance(home, free_port(), "--once")
+    assert instance.process.wait(150) == 0, instance.told()
+    told = instance.told()
+    assert "65.00" in told
+    assert "The books hold" in told
+    assert EmbeddedPostgres(home / "postgres").find() is None
+    assert EmbeddedValkey(home / "valkey").find() is None
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{instance.url}/readyz")
+
+
+def test_it_stays_up_until_ctrl_c_and_finds_its_data_again(home: Path) -> None:
+    port = free_port()
+    first = Instance(home, port)
+    first.wait_until_up()
+    headers = {"Authorization": f"Bearer {first.key()}"}
+    before = httpx.get(f"{first.url}/v1/exchanges", headers=headers).json()["data"]
+    assert len(before) == 2
+    family = first.family()
+
+    began = time.monotonic()
+    assert first.end(signal.SIGINT) == 0, first.told()
+    assert time.monotonic() - began < 20
+    assert gone(family) == []
+
+    second = Instance(home, port)
+    try:
+        second.wait_until_up()
+        assert second.key() == first.key()
+        after = httpx.get(f"{second.url}/v1/exchanges", headers=headers).json()["data"]
+        assert {one["id"] for one in before} < {one["id"] for one in after}
+    finally:
+        assert second.end(signal.SIGTERM) == 0, second.told()
+
+
+def test_after_kill_9_its_processes_end_and_the_next_run_adopts_the_servers(home: Path) -> None:
+    port = free_port()
+    first = Instance(home, port)
+    first.wait_until_up()
+    family = first.family()
+    children = [one for one in family if "child" in one.cmdline()]
+    servers = {one.pid for one in family if one.name() in {"postgres", "valkey-server"}}
+    first.end(signal.SIGKILL)
+    assert gone(children, seconds=20) == []
+
+    second = Instance(home, port)
+    try:
+        second.wait_until_up()
+        postgres, valkey = EmbeddedPostgres(home / "postgres"), EmbeddedValkey(home / "valkey")
+        for found in (postgres.find(), valkey.find()):
+            assert found is not None
+            assert found.pid in servers
+        assert second.key() == first.key()
+    finally:
+        second.end(signal.SIGINT)
+    assert postgres.find() is None
+    assert valkey.find() is None
+
+
+def test_an_interrupt_while_it_starts_leaves_nothing_behind(home: Path) -> None:
+    instance = Instance(home, free_port())
+    deadline = time.monotonic() + 60
+    while not (home / "postgres" / "server.log").exists():
+        assert time.monotonic() < deadline, instance.told()
+        time.sleep(0.01)
+    assert instance.end(signal.SIGINT) == 0, instance.told()
+    assert "Traceback" not in instance.told()
+    assert EmbeddedPostgres(home / "postgres").find() is None
+    assert EmbeddedValkey(home / "valkey").find() is None
+
+
+def test_a_child_that_is_killed_is_started_again(home: Path) -> None:
+    instance = Instance(home, free_port())
+    try:
+        instance.wait_until_up()
+        (api,) = [one for one in instance.family() if one.cmdline()[-1:] == ["api"]]
+        api.kill()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if httpx.get(f"{instance.url}/readyz").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, instance.told()
+            time.sleep(0.1)
+        assert "The api ended by itself" in instance.told()
+    finally:
+        instance.end(signal.SIGINT)
