@@ -21,10 +21,7 @@ from service import books, db, wake
 from service.clock import now
 from service.config import settings
 from service.exchanges import sweep, timers
-from service.exchanges.codes import CodeBook
 from service.log import configure
-from service.payments.providers import Providers
-from service.payments.sandbox import Sandbox
 
 _log = structlog.get_logger(__name__)
 
@@ -68,9 +65,7 @@ def _desk() -> sweep.Desk:
     key = settings().code_key
     if key is None:
         raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
-    secret = key.get_secret_value()
-    sandbox = Sandbox(_engine(), f"sandbox:{secret}", now)
-    return sweep.Desk(_engine(), Providers(sandbox), CodeBook(secret))
+    return sweep.make_desk(_engine(), key.get_secret_value(), now)
 
 
 @app.task(name=wake.SWEEP)

@@ -120,9 +120,9 @@ def hledger(connection: Connection, platform_id: UUID) -> Iterator[str]:
     if last is not None:
         yield f"{last:%Y-%m-%d} (balances) asserted"
         for found in accounts.balances(connection, platform_id):
-            unit = _hledger_commodity(found.unit)
+            commodity = _hledger_commodity(found.unit)
             asserted = book.units[found.unit].decimal(-found.balance)
-            yield f"    {account_name(found.path)}  0 {unit} = {asserted} {unit}"
+            yield f"    {account_name(found.path)}  0 {commodity} = {asserted} {commodity}"
 
 
 def _hledger_commodity(code: str) -> str:

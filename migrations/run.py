@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+
+@lru_cache(maxsize=1)
+def head() -> str:
+    """Return the newest revision that this version of the service knows."""
+    found = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    assert found is not None
+    return found
 
 
 def upgrade(url: str) -> None:

@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--platform", required=True, type=commands.platform_id, help="pl_…")
     made.add_argument("--output", type=Path, help="file to write; standard output if not given")
 
+    made = command("openapi", commands.openapi, "write the application's OpenAPI document")
+    made.add_argument("--output", type=Path, default=Path("openapi.yaml"))
+
     made = command("platform", lambda *_: 2, "create a platform")
     of_platform = made.add_subparsers(metavar="action", required=True)
     made = of_platform.add_parser("create", help="create one and print its keys, once")

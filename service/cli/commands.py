@@ -16,11 +16,13 @@ from sqlalchemy import Connection
 from ledger import export as plain_text
 from migrations.run import upgrade
 from service import books, db
+from service.app import create_app
 from service.cli import seed
 from service.cli.home import CommandError, database
 from service.cli.terminal import complain, say
 from service.clock import now
 from service.config import Settings
+from service.http.openapi import as_yaml
 from service.ids import decode
 
 FORMATS: Final[dict[str, Callable[[Connection, UUID], Iterator[str]]]] = {
@@ -108,4 +110,11 @@ def create_platform(parsed: argparse.Namespace, settings: Settings) -> int:
     say(f"sandbox platform  {opened.sandbox}")
     say(f"sandbox API key   {opened.sandbox_key}")
     complain("The keys are not shown again: keep them now.")
+    return 0
+
+
+def openapi(parsed: argparse.Namespace, _settings: Settings) -> int:
+    """Write the contract as the application itself states it."""
+    with _output(parsed.output) as out:
+        out.write(as_yaml(create_app()))
     return 0

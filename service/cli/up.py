@@ -152,7 +152,7 @@ _WHAT_NEXT: Final = """
 Tierce is up. Ctrl-C stops it; the data stay in {home}.
 
   API            {url}
-  documentation  {url}/docs   (OpenAPI: {url}/openapi.json)
+  its contract   {url}/openapi.json
   demo platform  {platform}
   sandbox key    {key}
   operator key   in {home}/secrets/operator.key

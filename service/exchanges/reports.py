@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger.posting import Posting, Status, Transfer, post
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
+from ledger.posting import Posting, Status, Transfer, post
 from service.events import outbox
 from service.exchanges import money, store
 from service.exchanges.advance import BrokenBooks, write
@@ -81,7 +80,7 @@ def _write(connection: Connection, exchange: Exchange, decision: Decision, now: 
 def _collected(
     connection: Connection,
     exchange: Exchange,
-    row: Mapping[str, Any],
+    row: RowMapping,
     succeeded: bool,
     failure: str,
     rules: Rules,
@@ -96,7 +95,7 @@ def _collected(
         _write(connection, exchange, _too_late(exchange, row), rules.now)
 
 
-def _too_late(exchange: Exchange, row: Mapping[str, Any]) -> Decision:
+def _too_late(exchange: Exchange, row: RowMapping) -> Decision:
     decision = Decision(exchange)
     decision.postings.append(
         Posting(
@@ -131,17 +130,17 @@ def _too_late(exchange: Exchange, row: Mapping[str, Any]) -> Decision:
     return decision
 
 
-def _sent(row: Mapping[str, Any]) -> Posting:
+def _sent(row: RowMapping) -> Posting:
     """The provider confirmed: what was in transit has left what it holds for us."""
     return _out_of_transit(row, f"sent:{row['id']}", f"provider:{row['provider']}")
 
 
-def _came_back(row: Mapping[str, Any]) -> Posting:
+def _came_back(row: RowMapping) -> Posting:
     """It did not arrive: the member is owed it again."""
     return _out_of_transit(row, f"back:{row['id']}", money.member_account(row["member_id"]))
 
 
-def _out_of_transit(row: Mapping[str, Any], key: str, account: str) -> Posting:
+def _out_of_transit(row: RowMapping, key: str, account: str) -> Posting:
     exchange_id = row["exchange_id"]
     return Posting(
         key=key,
@@ -151,11 +150,11 @@ def _out_of_transit(row: Mapping[str, Any], key: str, account: str) -> Posting:
     )
 
 
-def _told(row: Mapping[str, Any], succeeded: bool) -> tuple[str]:
+def _told(row: RowMapping, succeeded: bool) -> tuple[str]:
     return (f"{row['kind']}.{'succeeded' if succeeded else 'failed'}",)
 
 
-def _facts(row: Mapping[str, Any], succeeded: bool, failure: str) -> dict[str, Any]:
+def _facts(row: RowMapping, succeeded: bool, failure: str) -> dict[str, Any]:
     return {
         "payment": encode("payment", row["id"]),
         "member": encode("member", row["member_id"]),
@@ -167,7 +166,7 @@ def _facts(row: Mapping[str, Any], succeeded: bool, failure: str) -> dict[str, A
 
 def _settle_alone(
     connection: Connection,
-    row: Mapping[str, Any],
+    row: RowMapping,
     succeeded: bool,
     failure: str,
     now: datetime,

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import RowMapping
+
 from service.exchanges.kinds import Kind, LegRole, Role
 from service.exchanges.model import (
     Checkpoint,
@@ -21,7 +23,7 @@ from service.exchanges.model import (
 
 
 def from_row(
-    row: Mapping[str, Any], legs: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]
+    row: RowMapping, legs: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]
 ) -> Exchange:
     """Build the value from its rows."""
     return Exchange(

@@ -7,6 +7,7 @@ idempotency (our payment's id) makes asking again harmless.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -41,6 +42,12 @@ class Desk:
     engine: Engine
     providers: Providers
     codes: CodeBook
+
+
+def make_desk(engine: Engine, code_key: str, clock: Callable[[], datetime]) -> Desk:
+    """Return the desk of a process: every provider that this version knows, built once."""
+    sandbox = Sandbox(engine, f"sandbox:{code_key}", clock)
+    return Desk(engine, Providers(sandbox), CodeBook(code_key))
 
 
 def run(desk: Desk, now: datetime) -> int:

@@ -46,7 +46,8 @@ _DROP: Final = text(
 def run(engine: Engine, codes: CodeBook, now: datetime, *, only: UUID | None = None) -> int:
     """Take every step of the clock that is due at ``now``; return how many were taken.
 
-    ``only`` keeps to one platform, which may have a time of its own. Running late, twice or in several workers at once is harmless: the step's own check decides.
+    ``only`` keeps to one platform, which may have a time of its own. Running late, twice or in
+    several workers at once is harmless: the step's own check decides.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
         due = [row.platform_id for row in connection.execute(_PLATFORMS, {"now": now})]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -46,7 +46,8 @@ LAST_LOOK: Final = timedelta(hours=6)
 
 def look_again(attempts: int, now: datetime) -> datetime:
     """Return when to ask the provider next: 1 minute, doubling to 6 hours at most."""
-    return now + min(FIRST_LOOK * 2 ** min(attempts, 12), LAST_LOOK)
+    doubled: timedelta = FIRST_LOOK * (1 << min(attempts, 12))
+    return now + min(doubled, LAST_LOOK)
 
 
 def create(
@@ -147,7 +148,7 @@ def _one(connection: Connection, query: Any) -> RowMapping:
     return found
 
 
-def record(connection: Connection, row: Mapping[str, Any], seen: Object, now: datetime) -> bool:
+def record(connection: Connection, row: RowMapping, seen: Object, now: datetime) -> bool:
     """Write what the provider answered on a locked row; tell whether this settled the payment.
 
     A settled payment never moves again, so an old event that comes late changes nothing.
@@ -171,9 +172,7 @@ def record(connection: Connection, row: Mapping[str, Any], seen: Object, now: da
     return settled
 
 
-def record_refusal(
-    connection: Connection, row: Mapping[str, Any], failure: str, now: datetime
-) -> bool:
+def record_refusal(connection: Connection, row: RowMapping, failure: str, now: datetime) -> bool:
     """Write that the provider will never take the request; tell whether this settled it."""
     if row["settled_at"] is not None:
         return False

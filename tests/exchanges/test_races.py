@@ -53,6 +53,7 @@ def test_confirm_cancel_refund_and_settle_at_once_end_in_one_outcome_and_one_pay
     ] * 2
     random.Random(attempt).shuffle(acts)
     _race(world, acts)
+    world.now = late
     world.sweep()
     ended = world.read(exchange)
     assert ended.state in TERMINAL
@@ -104,6 +105,7 @@ def test_several_sweeps_and_timers_at_once_do_each_thing_once(world: World) -> N
     exchanges = [world.funded(world.sale(1_000)) for _ in range(6)]
     late = world.now.replace(year=world.now.year + 1)
     _race(world, [lambda: timers.run(world.engine, world.codes, late, only=world.platform_id)] * 4)
+    world.now = late
     _race(world, [world.sweep] * 4)
     world.pass_time(seconds=5)  # an event that overtook our own record is looked at again
     for exchange in exchanges:

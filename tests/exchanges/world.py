@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Engine, text
+
 from ledger.accounts import balance
 from ledger.audit import Problem
 from ledger.audit import audit as audit_ledger
-from ledger.units import define
-from sqlalchemy import Engine, text
-
 from ledger.refusals import Refusal
+from ledger.units import define
 from service import db
 from service.exchanges import advance, audit, propose, queries, sweep, timers
 from service.exchanges.codes import CodeBook

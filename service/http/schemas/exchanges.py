@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.exchanges.kinds import Kind, LegRole, Role
-from service.exchanges.model import State
+from service.exchanges.model import LegState, State
 from service.exchanges.terms import MOST_AMOUNT, MOST_CHECKPOINTS, MOST_LEGS_IN_ALL
-from service.http.schemas.base import Amount, Answer, Body, Id, Instant, Name, Text
+from service.http.schemas.base import (
+    Amount,
+    Answer,
+    Body,
+    CheckpointName,
+    Instant,
+    LongText,
+    MemberId,
+    ProposalId,
+    ShortText,
+    Version,
+)
 
-ExchangeId = Id("exchange")
-MemberId = Id("member")
-
-MOST_IN_BATCH = 500
+MOST_IN_BATCH: Final = 500
 
 
 class LegBody(Body):
     """A value flow: a price for the payee, or a deposit that comes back to the payer."""
 
-    role: LegRole = Field(default=LegRole.PRICE, description="price or deposit")
+    role: LegRole = LegRole.PRICE
     amount: Amount
-    checkpoint: Name | None = Field(
+    checkpoint: CheckpointName | None = Field(
         default=None, description="Needed where the kind leaves a choice (milestones)."
     )
 
 
 class CheckpointBody(Body):
-    """A moment both sides confirm. Named by you for a service; known by kind otherwise."""
+    """A moment both sides confirm: yours to name for a service, known by kind otherwise."""
 
-    name: Name
+    name: CheckpointName
     due_at: Instant | None = Field(default=None, description="When it is planned for.")
 
 
 class FeeBody(Body):
-    """The platform's fee on the money prices."""
+    """The platform's fee on the money prices, frozen in the terms."""
 
     fixed: Annotated[int, Field(strict=True, ge=0, le=MOST_AMOUNT)] = Field(
         default=0, description="Minor units of the prices' currency."
@@ -52,12 +60,10 @@ class TermsBody(Body):
     """What the two members agree on."""
 
     kind: Kind
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    description: Text | None = None
-    meeting_point: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    legs: Annotated[list[LegBody], Field(max_length=MOST_LEGS_IN_ALL)] = Field(
-        default_factory=list
-    )
+    title: ShortText
+    description: LongText | None = None
+    meeting_point: ShortText | None = None
+    legs: Annotated[list[LegBody], Field(max_length=MOST_LEGS_IN_ALL)] = Field(default_factory=list)
     checkpoints: Annotated[list[CheckpointBody], Field(max_length=MOST_CHECKPOINTS)] = Field(
         default_factory=list
     )
@@ -65,21 +71,260 @@ class TermsBody(Body):
     windows: dict[str, Annotated[int, Field(strict=True)]] = Field(
         default_factory=dict,
         max_length=10,
-        description="Hours to agree, fund and confirm: agree_hours, fund_hours, confirm_hours.",
+        description="Hours, where the defaults do not suit: agree_hours, fund_hours, "
+        "confirm_hours.",
+        examples=[{"confirm_hours": 72}],
     )
+
+
+SALE_EXAMPLE: Final = {
+    "kind": "sale",
+    "title": "A bicycle",
+    "payer": "mb_0001j5x7v4e9tsmwd8w1c9xk5v",
+    "payee": "mb_0001j5x7v4e9tsmwd8w1c9xk5w",
+    "legs": [{"amount": {"amount": 6500, "unit": "EUR"}}],
+    "fee": {"basis_points": 200, "borne_by": "payee"},
+    "both_agreed": True,
+}
 
 
 class ProposeBody(TermsBody):
     """A new exchange between two members of the platform."""
 
-    payer: MemberId  # type: ignore[valid-type]
-    payee: MemberId  # type: ignore[valid-type]
+    payer: MemberId
+    payee: MemberId
     proposed_by: Role = Field(default=Role.PAYEE, description="Whose proposal it is.")
-    both_agreed: bool = Field(
+    both_agreed: Annotated[bool, Field(strict=True)] = Field(
         default=False,
-        strict=True,
         description="Both members agreed to exactly these terms on your platform already.",
     )
-    external_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+    external_id: ShortText | None = Field(
         default=None, description="Your own reference, unique on your platform."
     )
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [SALE_EXAMPLE]})
+
+
+class BatchBody(Body):
+    """Many exchanges at once; each is decided for itself."""
+
+    exchanges: Annotated[
+        list[dict[str, Any]],
+        Field(
+            min_length=1,
+            max_length=MOST_IN_BATCH,
+            description="Each as the body of POST /v1/exchanges.",
+            examples=[[SALE_EXAMPLE]],
+        ),
+    ]
+
+
+class StepBody(Body):
+    """What every step may say."""
+
+    member: MemberId | None = Field(
+        default=None,
+        description="For whom the platform's key acts. Not needed with the member's own token.",
+    )
+    version: Version | None = Field(
+        default=None, description="Refuse the step if the exchange has changed since this version."
+    )
+
+
+class AgreeBody(StepBody):
+    """Agreement to the terms on the table."""
+
+    terms_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="Refuse if the terms are no longer these."
+    )
+
+
+class CounterOfferBody(StepBody):
+    """Other terms for the same exchange."""
+
+    terms: TermsBody
+
+
+class FundBody(StepBody):
+    """How the payer pays."""
+
+    payment_method: ShortText | None = Field(
+        default=None,
+        description="The provider's payment method. Sandbox: pm_sandbox_ok (default), "
+        "pm_sandbox_declined, pm_sandbox_slow, pm_sandbox_late_failure, "
+        "pm_sandbox_duplicate_event, pm_sandbox_lost_event, pm_sandbox_requires_action.",
+    )
+
+
+class CheckpointStepBody(StepBody):
+    """A word on a checkpoint."""
+
+    checkpoint: CheckpointName
+
+
+class EnterCodeBody(CheckpointStepBody):
+    """The code that the other member told in person."""
+
+    code: Annotated[str, Field(pattern=r"^[0-9 ]{6,12}$", examples=["492 031"])]
+
+
+class LegSplitBody(Body):
+    """The payee's part of one held leg; the payer gets the rest."""
+
+    to_payee: Annotated[int, Field(strict=True, ge=0, le=MOST_AMOUNT)]
+
+
+class ProposeSettlementBody(StepBody):
+    """An exact split of everything held, leg by leg in their order."""
+
+    legs: Annotated[list[LegSplitBody], Field(min_length=1, max_length=MOST_LEGS_IN_ALL)]
+
+
+class ProposalStepBody(StepBody):
+    """An answer to the open offer."""
+
+    proposal: ProposalId
+
+
+class LegOut(Answer):
+    """A leg and where its value is."""
+
+    id: str
+    role: LegRole
+    checkpoint: str
+    amount: int
+    unit: str
+    payer_fee: int
+    payee_fee: int
+    state: LegState
+    to_payer: int | None = Field(description="Once settled: what went to the payer.")
+    to_payee: int | None = Field(description="Once settled: what went to the payee.")
+    to_fees: int | None = Field(description="Once settled: what the platform keeps.")
+
+
+class CheckpointOut(Answer):
+    """A checkpoint and who has confirmed it."""
+
+    name: str
+    due_at: datetime | None
+    payer_confirmed_at: datetime | None
+    payee_confirmed_at: datetime | None
+    met_at: datetime | None
+    code: Literal["none", "active", "locked"]
+    code_shown_to: Role
+
+
+class ProposalOut(Answer):
+    """The open offer."""
+
+    id: str
+    kind: Literal["settlement", "cancellation"]
+    by: Role
+    to_payee: dict[str, int] = Field(description="By leg.")
+    expires_at: datetime
+
+
+class NextAction(Answer):
+    """Something that can be done now."""
+
+    step: str
+    by: Role
+    method: Literal["POST"]
+    path: str
+    outcome: str
+
+
+class DeadlineOut(Answer):
+    """What time will do, and when."""
+
+    name: str
+    due_at: datetime
+    outcome: str
+
+
+class ExchangeOut(Answer):
+    """An exchange as its viewer sees it."""
+
+    id: str
+    object: Literal["exchange"]
+    kind: Kind
+    state: State
+    version: int
+    external_id: str | None
+    payer: str
+    payee: str
+    proposed_by: Role
+    payer_agreed_at: datetime | None
+    payee_agreed_at: datetime | None
+    terms: dict[str, Any]
+    terms_hash: str
+    steps_version: int
+    legs: list[LegOut]
+    checkpoints: list[CheckpointOut]
+    proposal: ProposalOut | None
+    payment: str | None = Field(description="The collection under way or done.")
+    proposed_at: datetime
+    agreed_at: datetime | None
+    funded_at: datetime | None
+    in_review_since: datetime | None
+    closed_at: datetime | None
+    next_actions: list[NextAction]
+    deadlines: list[DeadlineOut]
+
+
+class ExchangePage(Answer):
+    """A page of exchanges, newest first."""
+
+    data: list[ExchangeOut]
+    next_cursor: str | None
+
+
+class BatchOutcome(Answer):
+    """What became of one of many: an exchange, or a problem."""
+
+    status: int
+    exchange: ExchangeOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchOut(Answer):
+    """One outcome for each, in order."""
+
+    outcomes: list[BatchOutcome]
+
+
+class CodeOut(Answer):
+    """The hand-over code, for the member who shows it."""
+
+    checkpoint: str
+    code: str
+    locked: bool
+
+
+class ConfirmationOut(Answer):
+    """A word that was given on a checkpoint, for ever."""
+
+    id: str
+    checkpoint: str
+    by: Role
+    member: str
+    word: Literal["confirmed", "withdrawn"]
+    method: Literal["word", "code"]
+    via: str
+    at: datetime
+
+
+class ConfirmationList(Answer):
+    """Every word, in order."""
+
+    data: list[ConfirmationOut]
+
+
+class QuoteOut(Answer):
+    """What the terms would come to; nothing is created."""
+
+    terms: dict[str, Any]
+    terms_hash: str
+    payer_pays: list[Amount] = Field(description="Everything the payer pays in, by unit.")
+    payee_gets: list[Amount] = Field(description="What the payee gets if all is confirmed.")
+    fee: list[Amount]

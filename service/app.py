@@ -1,0 +1,90 @@
+"""The application: its routers, handlers and middleware, in one visible list."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+
+from service import clock, db
+from service.config import Settings
+from service.config import settings as environment
+from service.exchanges.sweep import make_desk
+from service.http import openapi, problems
+from service.http.edge import Edge as RouteEdge
+from service.http.middleware import Edge
+from service.http.routes import (
+    books,
+    events,
+    exchanges,
+    health,
+    members,
+    payments,
+    platforms,
+    steps,
+)
+from service.log import configure
+from service.platforms.tokens import Signer
+from service.wake import SWEEP, Waker
+
+VERSION = "0.1.0"
+
+ROUTERS = (
+    exchanges.router,
+    steps.router,
+    payments.router,
+    members.router,
+    books.router,
+    events.router,
+    platforms.router,
+    health.router,
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application.
+
+    Raises:
+        ValueError: at start, when the database, the signing key or the code key is not given.
+    """
+    chosen = settings or environment()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        configure(chosen.log_level, as_json=chosen.log_json)
+        url, signing_key, code_key = chosen.database_url, chosen.signing_key, chosen.code_key
+        if url is None or signing_key is None or code_key is None:
+            raise ValueError(
+                "TIERCE_DATABASE_URL, TIERCE_SIGNING_KEY and TIERCE_CODE_KEY must be set; "
+                "`tierce up` makes all three."
+            )
+        engine = db.create_async_engine(url, chosen.pool_size)
+        # Provider calls run in threads, with connections of their own.
+        sync_engine = db.create_engine(url, max(2, chosen.pool_size // 2))
+        desk = make_desk(sync_engine, code_key.get_secret_value(), clock.now)
+        signer = Signer(signing_key.get_secret_value(), chosen.public_url)
+        waker = Waker(chosen.redis_url)
+        app.state.edge = RouteEdge(
+            chosen, engine, desk, desk.codes, signer, partial(waker.wake, SWEEP)
+        )
+        yield
+        waker.close()
+        await engine.dispose()
+        sync_engine.dispose()
+
+    app = FastAPI(
+        title="Tierce",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Edge, max_body_bytes=chosen.max_body_bytes)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,206 @@
+"""Who is asking: a platform by its key, a member by a token, or the instance's operator."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import structlog
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service import clock, db
+from service.http.edge import Edge, edge_of
+from service.http.refusals import (
+    MemberOnly,
+    MemberRequired,
+    NotSignedIn,
+    NotYourself,
+    ScopeMissing,
+)
+from service.platforms import keys, members, platforms
+from service.platforms.keys import Key
+from service.platforms.platforms import Mode
+from service.platforms.scopes import MEMBER_SCOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, on which platform, and what they may do. ``member_id`` is set for a member."""
+
+    platform_id: UUID
+    mode: Mode
+    scopes: frozenset[str]
+    key_id: UUID | None
+    member_id: UUID | None
+
+    @property
+    def name(self) -> str:
+        """What idempotency keys are bound to."""
+        return f"key:{self.key_id}" if self.member_id is None else f"member:{self.member_id}"
+
+    def acting_for(self, member_id: UUID | None) -> UUID:
+        """Return the member whose step this is.
+
+        Raises:
+            NotYourself: a member's token named somebody else.
+            MemberRequired: a platform's key named nobody.
+            ScopeMissing: the key may not act for members.
+        """
+        if self.member_id is not None:
+            if member_id not in {None, self.member_id}:
+                raise NotYourself("This token acts for its own member alone.", pointer="/member")
+            return self.member_id
+        if "members:act" not in self.scopes:
+            raise ScopeMissing("This key may not act for members: members:act is missing.")
+        if member_id is None:
+            raise MemberRequired("Name the member for whom the platform acts.", pointer="/member")
+        return member_id
+
+    @property
+    def via(self) -> str:
+        """Whose word a step is, for the record."""
+        return "platform" if self.member_id is None else "member"
+
+
+class _Known:
+    """Keys recognised lately. A revoked key may live on here for :data:`KEPT` seconds."""
+
+    KEPT: Final = 2.0
+    MOST: Final = 10_000
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, tuple[float, Key, Mode]] = OrderedDict()
+
+    def get(self, secret: str) -> tuple[Key, Mode] | None:
+        found = self._found.get(secret)
+        if found is None or time.monotonic() - found[0] > self.KEPT:
+            return None
+        return found[1], found[2]
+
+    def keep(self, secret: str, key: Key, mode: Mode) -> None:
+        self._found[secret] = (time.monotonic(), key, mode)
+        self._found.move_to_end(secret)
+        if len(self._found) > self.MOST:
+            self._found.popitem(last=False)
+
+    def forget(self) -> None:
+        self._found.clear()
+
+
+known: Final = _Known()
+
+_key_scheme: Final = HTTPBearer(
+    scheme_name="ApiKey",
+    description="A platform's key: tk_live_… or tk_sandbox_…",
+    auto_error=False,
+)
+_member_scheme: Final = HTTPBearer(
+    scheme_name="MemberToken",
+    description="A member's short-lived token, from POST /v1/members/{member}/tokens",
+    bearerFormat="JWT",
+    auto_error=False,
+)
+_operator_scheme: Final = HTTPBearer(
+    scheme_name="OperatorKey", description="The instance's operator key", auto_error=False
+)
+Given = HTTPAuthorizationCredentials | None
+
+
+async def _by_key(edge: Edge, secret: str) -> Actor:
+    found = known.get(secret)
+    now = clock.now()
+    if found is None or not found[0].works(now):
+        found = await edge.run(db.SYSTEM, lambda c: keys.recognise(c, secret, now))
+        if found is None:
+            raise NotSignedIn("This API key is not known, or has ended.")
+        known.keep(secret, *found)
+    key, mode = found
+    return Actor(key.platform_id, mode, frozenset(key.scopes), key.id, None)
+
+
+async def _by_token(edge: Edge, token: str) -> Actor:
+    platform_id, member_id = edge.signer.verify(token, clock.now())
+    platform, member = await edge.run(
+        platform_id,
+        lambda c: (
+            platforms.find(c, platform_id),
+            members.find_many(c, platform_id, [member_id]).get(member_id),
+        ),
+    )
+    if member is None or member.erased_at is not None:
+        raise NotSignedIn("The token's member is not there any more.")
+    return Actor(platform_id, platform.mode, MEMBER_SCOPES, None, member_id)
+
+
+def _need(given: Given) -> str:
+    if given is None:
+        raise NotSignedIn("Send 'Authorization: Bearer …' with an API key or a member's token.")
+    return given.credentials
+
+
+def _check(actor: Actor, scope: str) -> Actor:
+    if scope not in actor.scopes:
+        raise ScopeMissing(f"This credential lacks the scope {scope}.", scope=scope)
+    structlog.contextvars.bind_contextvars(platform=str(actor.platform_id))
+    return actor
+
+
+_Dependency = Callable[..., Coroutine[Any, Any, Actor]]
+
+
+def platform_key(scope: str) -> _Dependency:
+    """Return a dependency that lets a platform's key with ``scope`` in."""
+
+    async def dependency(request: Request, given: Annotated[Given, Depends(_key_scheme)]) -> Actor:
+        secret = _need(given)
+        if not secret.startswith("tk_"):
+            raise NotSignedIn("Here only a platform's API key opens.")
+        return _check(await _by_key(edge_of(request), secret), scope)
+
+    return dependency
+
+
+def anyone(scope: str) -> _Dependency:
+    """Return a dependency that lets a platform's key or a member's token with ``scope`` in."""
+
+    async def dependency(
+        request: Request,
+        given: Annotated[Given, Depends(_key_scheme)],
+        _member: Annotated[Given, Depends(_member_scheme)],
+    ) -> Actor:
+        secret = _need(given)
+        edge = edge_of(request)
+        found = await (_by_key if secret.startswith("tk_") else _by_token)(edge, secret)
+        return _check(found, scope)
+
+    return dependency
+
+
+def member_token(scope: str) -> _Dependency:
+    """Return a dependency that lets nobody but a member in, not even the platform."""
+
+    async def dependency(
+        request: Request, given: Annotated[Given, Depends(_member_scheme)]
+    ) -> Actor:
+        secret = _need(given)
+        if secret.startswith("tk_"):
+            raise MemberOnly("Only the member's own token may see this.")
+        return _check(await _by_token(edge_of(request), secret), scope)
+
+    return dependency
+
+
+async def operator(request: Request, given: Annotated[Given, Depends(_operator_scheme)]) -> None:
+    """Let nobody but the instance's operator in."""
+    wanted = edge_of(request).settings.operator_key
+    secret = _need(given)
+    if wanted is None or not hmac.compare_digest(
+        secret.encode(), wanted.get_secret_value().encode()
+    ):
+        raise NotSignedIn("This is not the operator's key.")

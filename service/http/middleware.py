@@ -1,0 +1,87 @@
+"""What every request passes first: an id, a size limit, headers that browsers obey."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.problems import of_refusal, respond
+from service.http.refusals import BadRequest, BodyTooLarge
+from service.ids import encode, uuid7
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_NUL: Final = re.compile(rb"%00|\x00")
+#: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class Edge:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else encode("request", uuid7())
+        scope["tierce.request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+
+        async def finish(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out["X-Request-Id"] = request_id
+                for name, value in _HEADERS.items():
+                    out.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await respond(of_refusal(refusal, request_id))(scope, receive, finish)
+            return
+        await self._app(scope, _limited(receive, self._max), finish)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> BadRequest | BodyTooLarge | None:
+        if _NUL.search(scope["query_string"]) or "\x00" in scope["path"]:
+            return BadRequest("The address holds a NUL.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or len(length) > 15:
+            return BadRequest("Content-Length is not a number.")
+        return _too_large(self._max) if int(length) > self._max else None
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A body has {limit} bytes at most.", limit=limit)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Count a body that comes without its length, and stop it at the limit."""
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise _too_large(limit)
+        return message
+
+    return counted

@@ -1,0 +1,282 @@
+"""Errors as RFC 9457 problems: one table from each refusal to its status, and one shape for all.
+
+``type`` is a URN that names the code; ``code`` repeats it for programs, ``detail`` is for people,
+``pointer`` (RFC 6901) names the field at fault, ``facts`` helps to mend the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from psycopg.errors import LockNotAvailable, QueryCanceled
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ledger import refusals as books
+from ledger.refusals import Refusal
+from service.events.outbox import EventNotFound
+from service.exchanges import payouts
+from service.exchanges import refusals as exchanges
+from service.http import refusals as http
+from service.payments.payments import PaymentNotFound
+from service.payments.port import ForgedEvent, NoProvider
+from service.platforms import keys, members, platforms, scopes, tokens
+
+_log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+#: The status of every refusal. A test fails for a refusal that is not here.
+STATUS: Final[dict[type[Refusal], int]] = {
+    http.BadRequest: 400,
+    http.IdempotencyKeyMissing: 400,
+    http.IdempotencyKeyInvalid: 400,
+    http.InvalidCursor: 400,
+    http.NotSignedIn: 401,
+    tokens.BadToken: 401,
+    http.ScopeMissing: 403,
+    http.MemberOnly: 403,
+    http.NotYourself: 403,
+    exchanges.NotAParty: 403,
+    exchanges.CodeNotYours: 403,
+    exchanges.NotYourStep: 403,
+    http.NotFound: 404,
+    platforms.PlatformNotFound: 404,
+    keys.KeyNotFound: 404,
+    members.MemberNotFound: 404,
+    exchanges.ExchangeNotFound: 404,
+    PaymentNotFound: 404,
+    EventNotFound: 404,
+    books.PostingNotFound: 404,
+    http.IdempotencyKeyInUse: 409,
+    members.ExternalIdTaken: 409,
+    members.MemberErased: 409,
+    keys.KeyEnded: 409,
+    books.UnitTaken: 409,
+    books.AlreadyReversed: 409,
+    books.CreditLimitPassed: 409,
+    exchanges.ExternalIdTaken: 409,
+    exchanges.StepNotAllowed: 409,
+    exchanges.StaleVersion: 409,
+    exchanges.StaleTerms: 409,
+    exchanges.CheckpointNotCurrent: 409,
+    exchanges.AlreadyConfirmed: 409,
+    exchanges.NothingToWithdraw: 409,
+    exchanges.CodeLocked: 409,
+    exchanges.CodeNotLocked: 409,
+    exchanges.CodesUsedUp: 409,
+    exchanges.NoOpenProposal: 409,
+    exchanges.BelowCreditLimit: 409,
+    exchanges.TooManySteps: 409,
+    payouts.BalanceTooLow: 409,
+    NoProvider: 409,
+    http.BodyTooLarge: 413,
+    http.WrongMediaType: 415,
+    http.InvalidBody: 422,
+    http.InvalidText: 422,
+    http.IdempotencyKeyReused: 422,
+    http.MemberRequired: 422,
+    scopes.UnknownScope: 422,
+    books.UnknownUnit: 422,
+    books.InvalidUnit: 422,
+    books.InvalidPosting: 422,
+    exchanges.InvalidTerms: 422,
+    exchanges.UnknownMember: 422,
+    exchanges.ErasedMember: 422,
+    exchanges.UnknownUnit: 422,
+    exchanges.UnknownCheckpoint: 422,
+    exchanges.WrongCode: 422,
+    exchanges.SplitDoesNotSum: 422,
+    exchanges.PaymentMethodRefused: 422,
+    ForgedEvent: 400,
+}
+
+_TITLES: Final = {
+    400: "The request is not understood",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible here",
+    409: "Not possible now",
+    413: "Too large",
+    415: "Wrong kind of content",
+    422: "The request cannot be carried out as it is",
+    500: "Our mistake",
+    503: "Busy",
+}
+
+
+class Problem(BaseModel):
+    """What every error looks like (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(examples=["urn:tierce:problem:stale_version"])
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and how to mend it, for a developer.")
+    code: str = Field(description="Stable name of the reason.", examples=["stale_version"])
+    request_id: str
+    pointer: str | None = Field(default=None, description="JSON Pointer to the field at fault.")
+    errors: list[dict[str, str]] | None = Field(
+        default=None, description="Every field at fault, when there are several."
+    )
+    facts: dict[str, Any] = Field(default_factory=dict, description="What helps to mend it.")
+
+
+def problem_body(
+    status: int, code: str, detail: str, request_id: str, **more: Any
+) -> dict[str, Any]:
+    """Return the JSON of a problem; parts that are None are left out."""
+    body = {
+        "type": f"urn:tierce:problem:{code}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **more,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def of_refusal(refusal: Refusal, request_id: str) -> dict[str, Any]:
+    """Return the problem of a refusal."""
+    return problem_body(
+        STATUS[type(refusal)],
+        refusal.code,
+        refusal.detail,
+        request_id,
+        pointer=refusal.pointer,
+        facts=refusal.facts,
+    )
+
+
+def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """Return the response of a problem."""
+    return Response(orjson.dumps(body), body["status"], headers, MEDIA_TYPE)
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("tierce.request_id", ""))
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    body = of_refusal(error, _request_id(request))
+    headers = {"WWW-Authenticate": 'Bearer realm="Tierce"'} if body["status"] == 401 else None
+    return respond(body, headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    """Pydantic's complaints: a path that names nothing is 404, the rest 422 with pointers."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["loc"][0] == "path" for one in found):
+        return await _on_refusal(request, http.NotFound("There is nothing at this address."))
+    errors = invalid_errors(found)
+    return respond(
+        problem_body(
+            422,
+            "invalid_request",
+            f"{errors[0]['pointer'] or 'The request'}: {errors[0]['detail']}",
+            _request_id(request),
+            pointer=errors[0]["pointer"],
+            errors=errors,
+            facts={},
+        )
+    )
+
+
+def invalid_errors(
+    found: Sequence[Any], inside: tuple[int | str, ...] = ()
+) -> list[dict[str, str]]:
+    """Return pydantic's complaints as pointers and words; ``inside`` is where the value stands."""
+    return [
+        {
+            "pointer": _pointer(("body", *inside, *one["loc"]) if inside else one["loc"]),
+            "detail": _words(one),
+        }
+        for one in found
+    ]
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """``("body", "legs", 0)`` → ``/legs/0``; other places keep their name: ``/query/limit``."""
+    parts = location[1:] if location[0] == "body" else location
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _words(error: Any) -> str:
+    if error["loc"][-1:] == ("amount",) and error["type"].startswith("int"):
+        return (
+            "an amount is an integer of minor units: 10.50 EUR is 1050, 1050 JPY is 1050, "
+            "2.5 hours of a unit with 2 decimals is 250"
+        )
+    return str(error["msg"])
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: no such route, no such method."""
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    details = {
+        404: "There is nothing at this address.",
+        405: "This address does not take this method; see the Allow header.",
+    }
+    body = problem_body(
+        error.status_code,
+        codes.get(error.status_code, "http_error"),
+        details.get(error.status_code, str(error.detail)),
+        _request_id(request),
+        facts={},
+    )
+    return respond(body, dict(error.headers or {}))
+
+
+async def _on_database(request: Request, error: Exception) -> Response:
+    """A row or a connection could not be had in time: say so, and when to come back."""
+    orig = getattr(error, "orig", None)
+    if isinstance(error, PoolTimeoutError) or isinstance(orig, (LockNotAvailable, QueryCanceled)):
+        _log.warning("busy", error=str(error))
+        detail = "The service is busy; send the same request again, with the same key."
+        return respond(
+            problem_body(503, "busy", detail, _request_id(request), facts={}),
+            {"Retry-After": "1"},
+        )
+    return await _on_bug(request, error)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    _log.error("unexpected_error", exc_info=error)
+    detail = "Something went wrong on our side and nothing was changed. Quote the request_id."
+    return respond(problem_body(500, "internal_error", detail, _request_id(request), facts={}))
+
+
+def install(app: FastAPI) -> None:
+    """Register every handler."""
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(DBAPIError, _on_database)
+    app.add_exception_handler(PoolTimeoutError, _on_database)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route: the problems it can answer with."""
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({401, 403, 500, 503, *statuses})
+    }

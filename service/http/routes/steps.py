@@ -1,0 +1,273 @@
+"""The steps of an exchange: one address each, named as in the table of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from ledger.refusals import Refusal
+from service import clock
+from service.exchanges import queries, sweep
+from service.exchanges.advance import Done, advance
+from service.exchanges.commands import Command, Who
+from service.exchanges.decide import Rules
+from service.exchanges.propose import check_terms, find_units
+from service.exchanges.refusals import PaymentMethodRefused
+from service.exchanges.steps import BY_NAME
+from service.http import presenters
+from service.http.auth import Actor, anyone
+from service.http.edge import Edge, edge_of
+from service.http.idempotency import Answer, KeyHeader, once, once_in_two
+from service.http.jsonbody import StrictRoute
+from service.http.problems import documented
+from service.http.routes.exchanges import draft, viewer
+from service.http.schemas.base import ExchangeId
+from service.http.schemas.exchanges import (
+    AgreeBody,
+    CheckpointStepBody,
+    CounterOfferBody,
+    EnterCodeBody,
+    ExchangeOut,
+    FundBody,
+    ProposalStepBody,
+    ProposeSettlementBody,
+    StepBody,
+)
+from service.ids import decode, encode
+
+router = APIRouter(
+    prefix="/v1/exchanges/{exchange}", tags=["Steps of an exchange"], route_class=StrictRoute
+)
+
+Doer = Annotated[Actor, Depends(anyone("exchanges:write"))]
+
+
+def _command(step: str, exchange: ExchangeId, actor: Actor, body: StepBody) -> Command:
+    who = Who(actor.acting_for(body.member), actor.via)
+    return Command(exchange, step, who, expected_version=body.version)
+
+
+def _take(
+    connection: Connection, edge: Edge, actor: Actor, command: Command, now: datetime
+) -> Done:
+    """Take one step; a member who is no party is told that there is nothing."""
+    if actor.member_id is not None:
+        queries.find(connection, actor.platform_id, command.exchange_id, actor.member_id)
+    (outcome,) = advance(connection, actor.platform_id, [command], Rules(now, edge.codes))
+    if isinstance(outcome, Refusal):
+        raise outcome
+    return outcome
+
+
+async def _step(request: Request, actor: Actor, key: str | None, command: Command) -> Response:
+    edge = edge_of(request)
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        done = _take(connection, edge, actor, command, now)
+        shown = presenters.exchange(done.exchange, viewer(actor, done.exchange), now)
+        return Answer(shown, refusal=done.refusal)
+
+    response = await once(request, edge, actor, key, work)
+    edge.wake()
+    return response
+
+
+_RESPONSES: Final = documented(400, 404, 409, 413, 415, 422)
+
+
+def _route(step: str, summary: str) -> Callable[[Any], Any]:
+    """Declare a step's address, documented from the table."""
+    return router.post(
+        f"/{step.replace('_', '-')}",
+        operation_id=step,
+        summary=summary,
+        description=f"{BY_NAME[step].outcome} By: {BY_NAME[step].by.value.replace('_', ' ')}.",
+        response_model=ExchangeOut,
+        responses=_RESPONSES,
+    )
+
+
+@_route("agree", "Agree to the terms")
+async def agree(
+    request: Request, exchange: ExchangeId, body: AgreeBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The side that has not agreed yet."""
+    command = replace(_command("agree", exchange, actor, body), terms_hash=body.terms_hash)
+    return await _step(request, actor, key, command)
+
+
+@_route("decline", "Decline the proposal")
+async def decline(
+    request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The side that has not agreed yet."""
+    return await _step(request, actor, key, _command("decline", exchange, actor, body))
+
+
+@_route("counter_offer", "Propose other terms")
+async def counter_offer(
+    request: Request,
+    exchange: ExchangeId,
+    body: CounterOfferBody,
+    actor: Doer,
+    key: KeyHeader = None,
+) -> Response:
+    """Either side, before agreement; the other then has to answer."""
+    edge = edge_of(request)
+    command = _command("counter_offer", exchange, actor, body)
+    asked = draft(body.terms)
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        found = find_units(connection, actor.platform_id, [asked])
+        provider = edge.desk.providers.for_mode(actor.mode)
+        try:
+            checked = check_terms(asked, found, provider, now)
+        except Refusal as refusal:
+            if refusal.pointer is not None:
+                refusal.pointer = f"/terms{refusal.pointer}"
+            raise
+        done = _take(connection, edge, actor, replace(command, terms=checked), now)
+        return Answer(presenters.exchange(done.exchange, viewer(actor, done.exchange), now))
+
+    return await once(request, edge, actor, key, work)
+
+
+@_route("cancel", "Cancel before anything is held")
+async def cancel(
+    request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """Either side alone."""
+    return await _step(request, actor, key, _command("cancel", exchange, actor, body))
+
+
+@_route("fund", "Pay: the payment is then held for nobody")
+async def fund(
+    request: Request, exchange: ExchangeId, body: FundBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The payer. Community units are held at once; money when the provider has it."""
+    edge = edge_of(request)
+    provider = edge.desk.providers.for_mode(actor.mode)
+    if body.payment_method is not None and (
+        provider is None or not provider.accepts_method(body.payment_method)
+    ):
+        raise PaymentMethodRefused(
+            "The provider knows no such payment method.", pointer="/payment_method"
+        )
+    command = replace(_command("fund", exchange, actor, body), payment_method=body.payment_method)
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        done = _take(connection, edge, actor, command, now)
+        shown = presenters.exchange(done.exchange, viewer(actor, done.exchange), now)
+        resume = encode("payment", done.payments[0].id) if done.payments else None
+        return Answer(shown, resume=resume)
+
+    async def proceed(payment: str) -> None:
+        await run_in_threadpool(
+            sweep.submit, edge.desk, actor.platform_id, decode("payment", payment), clock.now()
+        )
+
+    def conclude(connection: Connection, _payment: str, now: datetime) -> Answer:
+        found = queries.find(connection, actor.platform_id, exchange)
+        return Answer(presenters.exchange(found, viewer(actor, found), now))
+
+    response = await once_in_two(request, edge, actor, key, work, proceed, conclude)
+    edge.wake()
+    return response
+
+
+@_route("confirm", "Confirm that a checkpoint took place")
+async def confirm(
+    request: Request,
+    exchange: ExchangeId,
+    body: CheckpointStepBody,
+    actor: Doer,
+    key: KeyHeader = None,
+) -> Response:
+    """Either side, each for themselves; with both words, what hangs on it is paid."""
+    command = _command("confirm", exchange, actor, body)
+    return await _step(request, actor, key, replace(command, checkpoint=body.checkpoint))
+
+
+@_route("withdraw_confirmation", "Take a confirmation back")
+async def withdraw_confirmation(
+    request: Request,
+    exchange: ExchangeId,
+    body: CheckpointStepBody,
+    actor: Doer,
+    key: KeyHeader = None,
+) -> Response:
+    """Until the other side has confirmed."""
+    command = _command("withdraw_confirmation", exchange, actor, body)
+    return await _step(request, actor, key, replace(command, checkpoint=body.checkpoint))
+
+
+@_route("enter_code", "Enter the hand-over code")
+async def enter_code(
+    request: Request,
+    exchange: ExchangeId,
+    body: EnterCodeBody,
+    actor: Doer,
+    key: KeyHeader = None,
+) -> Response:
+    """The side that was told the code in person: both confirmations at once."""
+    command = _command("enter_code", exchange, actor, body)
+    command = replace(command, checkpoint=body.checkpoint, code=body.code)
+    return await _step(request, actor, key, command)
+
+
+@_route("renew_code", "Renew a locked hand-over code")
+async def renew_code(
+    request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The side that shows the code."""
+    return await _step(request, actor, key, _command("renew_code", exchange, actor, body))
+
+
+@_route("propose_cancellation", "Offer that everything held goes back")
+async def propose_cancellation(
+    request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """Either side; the other has to accept."""
+    return await _step(request, actor, key, _command("propose_cancellation", exchange, actor, body))
+
+
+@_route("propose_settlement", "Offer an exact split")
+async def propose_settlement(
+    request: Request,
+    exchange: ExchangeId,
+    body: ProposeSettlementBody,
+    actor: Doer,
+    key: KeyHeader = None,
+) -> Response:
+    """Either side; the other has to accept."""
+    command = _command("propose_settlement", exchange, actor, body)
+    split = tuple(leg.to_payee for leg in body.legs)
+    return await _step(request, actor, key, replace(command, to_payee=split))
+
+
+def _answers(step: str, summary: str) -> None:
+    """The three answers to an open offer differ in nothing but their name."""
+
+    async def answer(
+        request: Request,
+        exchange: ExchangeId,
+        body: ProposalStepBody,
+        actor: Doer,
+        key: KeyHeader = None,
+    ) -> Response:
+        command = _command(step, exchange, actor, body)
+        return await _step(request, actor, key, replace(command, proposal_id=body.proposal))
+
+    _route(step, summary)(answer)
+
+
+_answers("withdraw_proposal", "Take one's own offer back")
+_answers("reject_proposal", "Reject the other side's offer")
+_answers("accept_proposal", "Accept the other side's offer")

@@ -1,0 +1,89 @@
+"""What all schemas share: strict bodies, ids with their prefix, amounts, instants, text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+
+from service.ids import PREFIXES, decode
+
+
+class Body(BaseModel):
+    """A request body: a field that is not known is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """A response body. New fields may be added; none is taken away within v1."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _reader(kind: str) -> Any:
+    def read(value: object) -> UUID:
+        if not isinstance(value, str):
+            raise ValueError(f"the id of a {kind} is text, such as {PREFIXES[kind]}_…")
+        return decode(kind, value)
+
+    return BeforeValidator(read)
+
+
+def id_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a public id."""
+    prefix = PREFIXES[kind]
+    return {
+        "type": "string",
+        "pattern": f"^{prefix}_[0-9a-hjkmnp-tv-z]{{26}}$",
+        "examples": [f"{prefix}_0001j5x7v4e9tsmwd8w1c9xk5v"],
+    }
+
+
+MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member"))]
+ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
+PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]
+ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
+KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
+EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
+PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]
+
+_INT64 = 2**63 - 1
+MinorUnits = Annotated[int, Field(strict=True, ge=1, le=_INT64)]
+UnitCode = Annotated[
+    str, Field(pattern=r"^[A-Z][A-Z0-9_]{2,11}$", examples=["EUR", "JPY", "HOURS"])
+]
+
+
+class Amount(Body):
+    """An exact amount: an integer of minor units. 10.50 EUR is 1050, 1050 JPY is 1050."""
+
+    amount: MinorUnits = Field(examples=[6500])
+    unit: UnitCode = Field(
+        description="ISO 4217, or a unit of the platform. Its minor units: GET /v1/units."
+    )
+
+
+def _sane(value: datetime) -> datetime:
+    if not 2000 <= value.year < 2200:
+        raise ValueError("an instant is between the years 2000 and 2200")
+    return value.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+LongText = Annotated[str, Field(min_length=1, max_length=5_000)]
+CheckpointName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", examples=["handover", "first-wall"])
+]
+Version = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]

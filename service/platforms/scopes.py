@@ -1,0 +1,45 @@
+"""What an API key may be allowed to do: a closed list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from ledger.refusals import Refusal
+
+SCOPES: Final = (
+    "keys:read",
+    "keys:write",
+    "members:read",
+    "members:write",
+    "members:act",
+    "exchanges:read",
+    "exchanges:write",
+    "payments:read",
+    "payments:write",
+    "books:read",
+    "units:write",
+    "events:read",
+)
+#: What a member's own token allows, always on their own exchanges alone.
+MEMBER_SCOPES: Final = frozenset({"exchanges:read", "exchanges:write"})
+
+
+class UnknownScope(Refusal):
+    """A scope that does not exist."""
+
+    code = "unknown_scope"
+
+
+def check(scopes: Collection[str]) -> list[str]:
+    """Return the scopes in the order of the list.
+
+    Raises:
+        UnknownScope: one is not in the list, or there is none.
+    """
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise UnknownScope(
+            f"Scopes are chosen from: {', '.join(SCOPES)}.", pointer="/scopes", unknown=unknown
+        )
+    return [scope for scope in SCOPES if scope in scopes]
