@@ -6,7 +6,6 @@ for the next round; the publisher must never fail or be held up because Redis is
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -109,15 +108,7 @@ class Waker:
                 self._thread.start()
             self._changed.notify()
 
-    async def sweep(self) -> None:
-        """Ask for :data:`SWEEP`, as the HTTP edge does."""
-        self.wake(SWEEP)
-
-    async def close(self) -> None:
-        """Publish what is still wanted, without holding up the event loop, and stop."""
-        await asyncio.to_thread(self.finish)
-
-    def finish(self, seconds: float = 1.0) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Publish what is still wanted, for at most so long, and stop."""
         with self._changed:
             self._closed = True

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ledger.posting import Posting, Status, post
 from sqlalchemy import Connection
 
+from ledger.posting import Posting, Status, post
 from ledger.refusals import Refusal
 from service.exchanges import store
 from service.exchanges.commands import Command, Decision, PaymentDraft

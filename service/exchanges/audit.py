@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from ledger.audit import Problem
 from sqlalchemy import Connection, text
+
+from ledger.audit import Problem
 
 _CHECKS: Final = {
     "ended_exchange_holds_value": """

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from ledger.posting import Posting
-
 from ledger.refusals import Refusal
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State

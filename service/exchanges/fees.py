@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.shares import split
-
 from service.exchanges.model import Leg, Share
 
 

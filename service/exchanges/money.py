@@ -7,7 +7,6 @@ from dataclasses import replace
 from uuid import UUID
 
 from ledger.posting import Posting, Transfer
-
 from service.exchanges.commands import Decision, PaymentDraft
 from service.exchanges.fees import share_out
 from service.exchanges.kinds import LegRole, Role

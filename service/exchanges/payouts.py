@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from ledger.posting import Posting, Status, Transfer, post
 from sqlalchemy import Connection
 
+from ledger.posting import Posting, Status, Transfer, post
 from ledger.refusals import Refusal
 from service.events import outbox
 from service.exchanges.advance import BrokenBooks

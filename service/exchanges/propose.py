@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from ledger.units import Unit
 from sqlalchemy import Connection, select
 
 from ledger import units
 from ledger.refusals import Refusal
+from ledger.units import Unit
 from service.exchanges import agreement, store, tables, terms
 from service.exchanges.advance import Done, Outcome
 from service.exchanges.commands import Decision

@@ -14,8 +14,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from ledger.units import Unit
 
+from ledger.units import Unit
 from service.exchanges.fees import FeeRule, quote
 from service.exchanges.kinds import SHAPES, Kind, LegRole, Shape
 from service.exchanges.model import Checkpoint, Leg

@@ -190,6 +190,7 @@ def member_token(scope: str) -> _Dependency:
     ) -> Actor:
         secret = _need(given)
         if secret.startswith("tk_"):
+            await _by_key(edge_of(request), secret)
             raise MemberOnly("Only the member's own token may see this.")
         return _check(await _by_token(edge_of(request), secret), scope)
 

@@ -38,4 +38,5 @@ def main(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    url_, platform_, exchange_, now_, commits_ = sys.argv[1:]
+    main(url_, platform_, exchange_, now_, int(commits_))

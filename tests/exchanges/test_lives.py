@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from ledger.units import iso
 
 from ledger.refusals import Refusal
+from ledger.units import iso
 from service.exchanges import propose
 from service.exchanges.fees import FeeRule
 from service.exchanges.kinds import Role

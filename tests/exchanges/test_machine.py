@@ -27,6 +27,7 @@ from service.exchanges.model import TERMINAL, Exchange
 from tests.exchanges.oracle import Oracle, OracleLeg
 from tests.exchanges.world import World
 
+CHOICE = st.booleans()
 SIDES = st.sampled_from([Role.PAYER, Role.PAYEE])
 FEES = st.builds(
     FeeRule,
@@ -160,15 +161,16 @@ class Lives(RuleBasedStateMachine):
             return
         exchange, oracle = picked
         held = oracle.held
-        if held and data.draw(st.booleans(), label="split"):
+        split: list[int] = [0] * len(held)
+        if len(held) > 0 and data.draw(CHOICE, label="split"):
             split = [data.draw(st.integers(0, leg.amount), label="to payee") for leg in held]
             offered = self.world.step(exchange, "propose_settlement", side, to_payee=tuple(split))
             state = "settled"
         else:
-            split = [0] * len(held)
             offered = self.world.step(exchange, "propose_cancellation", side)
             state = "cancelled"
-        if data.draw(st.booleans(), label="accept"):
+        assert offered.proposal is not None
+        if data.draw(CHOICE, label="accept"):
             self.world.step(
                 exchange, "accept_proposal", side.other, proposal_id=offered.proposal.id
             )

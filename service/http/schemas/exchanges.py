@@ -77,7 +77,7 @@ class TermsBody(Body):
     )
 
 
-SALE_EXAMPLE: Final = {
+SALE_EXAMPLE: Final[dict[str, Any]] = {
     "kind": "sale",
     "title": "A bicycle",
     "payer": "mb_0001j5x7v4e9tsmwd8w1c9xk5v",
