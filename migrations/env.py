@@ -18,6 +18,8 @@ def run() -> None:
         context.configure(connection=connection, version_table="tierce_migration")
         with context.begin_transaction():
             context.run_migrations()
+            # Whether the schema is the one that a process needs is asked at run time (/readyz).
+            connection.execute(text("GRANT SELECT ON tierce_migration TO tierce_system"))
     engine.dispose()
 
 

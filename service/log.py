@@ -43,6 +43,18 @@ _SECRET_SHAPES: Final = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+@", re.IGNORECASE), rf"\1{REMOVED}@"),
 )
 
+#: Libraries that write a line for each request or each round of the schedule.
+_CHATTY: Final = (
+    "httpx",
+    "httpcore",
+    "kombu",
+    "amqp",
+    "alembic",
+    "celery.beat",
+    "celery.worker.strategy",
+    "celery.app.trace",
+)
+
 #: How deep into a fact's own mappings and lists secrets are looked for.
 _DEEPEST: Final = 6
 
@@ -79,6 +91,7 @@ def scrub(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Remove secrets from a line: by the name of the fact, and by shape in any text."""
+    event.pop("color_message", None)  # uvicorn's own line again, with colours
     for name, value in event.items():
         if _is_secret(name):
             event[name] = REMOVED
@@ -145,8 +158,8 @@ def configure(level: str = "info", *, as_json: bool = True, stream: TextIO | Non
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
-    for chatty in ("httpx", "httpcore", "kombu", "amqp", "alembic.runtime.plugins"):
-        logging.getLogger(chatty).setLevel(max(known[level.upper()], logging.WARNING))
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(known[level.upper()], logging.WARNING))
 
 
 @contextmanager

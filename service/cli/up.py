@@ -221,18 +221,21 @@ def _environment(
 
 def _wait_until_ready(address: Address, children: Sequence[Child]) -> None:
     deadline = time.monotonic() + _READY_SECONDS
+    told = "nothing"
     with httpx.Client(base_url=address.url, timeout=2.0, trust_env=False) as client:
         while time.monotonic() < deadline:
             for child in children:
                 child.require()
             try:
-                if client.get("/readyz").status_code == 200:
+                answer = client.get("/readyz")
+                if answer.status_code == 200:
                     return
+                told = f"{answer.status_code} {answer.text}"
             except httpx.TransportError:
                 pass  # not listening yet
             time.sleep(0.1)
     raise CommandError(
-        f"The API does not become ready at {address.url}. Its last words:\n"
+        f"The API does not become ready at {address.url}; it answers {told}. Its last words:\n"
         f"{children[0].last_words()}"
     )
 
