@@ -1,0 +1,221 @@
+"""A key of one platform can learn nothing of another, on any address of the application.
+
+Addresses are taken from the application itself, so that a new one cannot be forgotten here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from service.app import create_app
+from service.ids import encode, uuid7
+from tests.http.client import Api, Server, problem
+
+#: Open to everybody: they hold nothing of any platform.
+PUBLIC: Final = {"livez", "readyz", "jwks"}
+#: The operator's own.
+OPERATOR: Final = {"create_platform", "list_platforms", "get_platform"}
+#: What is named in the address is no id of somebody's: an account's path, a unit's code.
+OWN_NAMES: Final = {"get_statement", "get_unit"}
+
+_SALE: Final = {
+    "kind": "sale",
+    "title": "A bicycle",
+    "legs": [{"role": "price", "amount": {"amount": 6500, "unit": "EUR"}}],
+}
+#: A body that passes every check of form, for each operation that takes one.
+BODIES: Final[dict[str, Callable[[str], Any]]] = {
+    "create_platform": lambda _m: {"name": "Another"},
+    "create_api_key": lambda _m: {"label": "x", "scopes": ["members:read"]},
+    "rotate_api_key": lambda _m: {"overlap_hours": 1},
+    "create_member": lambda _m: {"external_id": "new"},
+    "change_member": lambda _m: {"locale": "br"},
+    "create_member_token": lambda _m: {"ttl_seconds": 60},
+    "set_credit_limit": lambda _m: {"limit": 5},
+    "create_payout": lambda _m: {"amount": {"amount": 1, "unit": "EUR"}},
+    "define_unit": lambda _m: {"code": "HOURS", "name": "Hours"},
+    "propose_exchange": lambda m: {**_SALE, "payer": m, "payee": m},
+    "propose_exchanges": lambda m: {"exchanges": [{**_SALE, "payer": m, "payee": m}]},
+    "quote_exchange": lambda _m: _SALE,
+    "act_on_sandbox_payment": lambda _m: {"outcome": "succeed"},
+    "counter_offer": lambda m: {"member": m, "terms": _SALE},
+    "confirm": lambda m: {"member": m, "checkpoint": "handover"},
+    "withdraw_confirmation": lambda m: {"member": m, "checkpoint": "handover"},
+    "enter_code": lambda m: {"member": m, "checkpoint": "handover", "code": "123456"},
+    "propose_settlement": lambda m: {"member": m, "legs": [{"to_payee": 1}]},
+    "accept_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+    "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+    "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+}
+#: What an address needs beside its path.
+QUERIES: Final = {
+    "get_member_statement": {"unit": "EUR"},
+    "get_statement": {"unit": "EUR"},
+    "list_postings": {"reference": "exchange:none"},
+}
+
+
+def _operations(app: FastAPI) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield each operation's id, method, path, and whether it takes a body."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute):
+            assert context.methods
+            assert context.path
+            for method in context.methods:
+                operation = route.operation_id
+                assert operation, f"{method} {context.path} has no operation_id"
+                yield operation, method, context.path, route.body_field is not None
+
+
+def _table() -> list[tuple[str, str, str, bool]]:
+    return sorted(_operations(create_app()))
+
+
+def _send(api: Api, operation: str, method: str, path: str, takes_body: bool, member: str) -> Any:
+    if takes_body:
+        # A step that is not in the list above takes nothing but the member.
+        made = BODIES.get(operation)
+        body = {"member": member} if made is None else made(member)
+        return api.send(method, path, body, params=QUERIES.get(operation))
+    return api.send(method, path, params=QUERIES.get(operation))
+
+
+@pytest.fixture
+def rich(api: Api) -> dict[str, str]:
+    """Return an id of everything that a platform can have, by the name that addresses give it."""
+    payer, payee = api.member()["id"], api.member()["id"]
+    exchange = api.made(
+        "/v1/exchanges", {**_SALE, "payer": payer, "payee": payee, "both_agreed": True}
+    )
+    funded = api.made(f"/v1/exchanges/{exchange['id']}/fund", {"member": payer})
+    return {
+        "member": payer,
+        "exchange": exchange["id"],
+        "payment": funded["payment"],
+        "event": api.read("/v1/events")["data"][0]["id"],
+        "api_key": api.read("/v1/api-keys")["data"][0]["id"],
+        "unit": "EUR",
+        "account": f"member:{payer}",
+    }
+
+
+def test_a_foreign_id_is_told_exactly_as_an_unknown_one_on_every_address(
+    server: Server, api: Api, neighbour: Api, rich: dict[str, str]
+) -> None:
+    before = api.read(f"/v1/exchanges/{rich['exchange']}")
+    member = neighbour.member()["id"]
+    unknown = {
+        name: value if name in {"unit", "account"} else encode(name, uuid7())
+        for name, value in rich.items()
+    }
+    tried = 0
+    for operation, method, path, takes_body in _operations(server.app):
+        if "{" not in path or operation in PUBLIC | OPERATOR | OWN_NAMES:
+            continue
+        told = [
+            _send(neighbour, operation, method, path.format(**ids), takes_body, member)
+            for ids in (rich, unknown)
+        ]
+        if operation == "get_hand_over_code":
+            assert {answer.status_code for answer in told} == {403}  # no platform sees a code
+        else:
+            assert [answer.status_code for answer in told] == [404, 404], (operation, told[0].text)
+        bodies = [answer.json() for answer in told]
+        for body in bodies:
+            body.pop("request_id")
+        assert bodies[0] == bodies[1], operation
+        tried += 1
+    assert tried >= 20
+    assert api.read(f"/v1/exchanges/{rich['exchange']}") == before
+
+
+def test_lists_hold_nothing_of_a_neighbour(
+    server: Server, neighbour: Api, rich: dict[str, str]
+) -> None:
+    for operation, method, path, _body in _operations(server.app):
+        if method != "GET" or "{" in path or operation in PUBLIC | OPERATOR:
+            continue
+        answer = neighbour.send(method, path, params=QUERIES.get(operation))
+        assert answer.status_code == 200, (operation, answer.text)
+        for name, value in rich.items():
+            assert name in {"unit"} or value not in answer.text, (operation, name)
+
+
+@pytest.mark.parametrize("filter_", ["member", "exchange"])
+def test_filters_by_a_foreign_id_find_nothing(
+    neighbour: Api, rich: dict[str, str], filter_: str
+) -> None:
+    assert neighbour.read("/v1/events", **{filter_: rich[filter_]})["data"] == []
+    assert neighbour.read("/v1/exchanges", member=rich["member"])["data"] == []
+
+
+def test_foreign_members_cannot_be_parties_and_are_told_as_unknown_ones(
+    neighbour: Api, rich: dict[str, str]
+) -> None:
+    own = neighbour.member()["id"]
+    told = []
+    for payer in (rich["member"], encode("member", uuid7())):
+        body = problem(
+            neighbour.post("/v1/exchanges", {**_SALE, "payer": payer, "payee": own}),
+            422,
+            "unknown_member",
+        )
+        body.pop("request_id")
+        told.append(body)
+    assert told[0] == told[1]
+
+
+def test_a_foreign_cursor_shows_nothing_foreign(
+    neighbour: Api, api: Api, rich: dict[str, str]
+) -> None:
+    cursor = api.read("/v1/members", limit=1)["next_cursor"]
+    assert neighbour.read("/v1/members", cursor=cursor)["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "method", "path", "takes_body"),
+    [line for line in _table() if line[0] not in PUBLIC],
+    ids=lambda value: value if isinstance(value, str) and "/" not in value else "",
+)
+def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
+    anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
+) -> None:
+    ids = {name: encode(name, uuid7()) for name in ("member", "exchange", "payment", "event")}
+    ids |= {"api_key": encode("api_key", uuid7()), "platform": encode("platform", uuid7())}
+    address = path.format(**ids, unit="EUR", account="platform:fees")
+    for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):
+        answer = _send(caller, operation, method, address, takes_body, ids["member"])
+        assert answer.status_code == 401, answer.text
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.json()["code"] in {"not_signed_in", "invalid_token"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "method", "path", "takes_body"),
+    [line for line in _table() if line[0] not in PUBLIC | OPERATOR],
+    ids=lambda value: value if isinstance(value, str) and "/" not in value else "",
+)
+def test_no_address_opens_to_a_key_without_its_scope(
+    new_api: Callable[..., Api], operation: str, method: str, path: str, takes_body: bool
+) -> None:
+    # Of the closed list, one scope that no address but one asks for.
+    caller = new_api("events:read" if not path.startswith("/v1/events") else "members:read")
+    ids = {name: encode(name, uuid7()) for name in ("member", "exchange", "payment", "event")}
+    ids |= {"api_key": encode("api_key", uuid7())}
+    address = path.format(**ids, unit="EUR", account="platform:fees")
+    answer = _send(caller, operation, method, address, takes_body, ids["member"])
+    assert answer.status_code == 403, answer.text
+
+
+def test_the_operator_s_addresses_are_closed_to_platforms_and_theirs_to_the_operator(
+    api: Api, operator: Api
+) -> None:
+    assert api.get("/v1/platforms").status_code in {401, 403}
+    assert api.post("/v1/platforms", {"name": "Another"}).status_code in {401, 403}
+    assert operator.get("/v1/members").status_code in {401, 403}
