@@ -40,9 +40,17 @@ class Actor:
     member_id: UUID | None
 
     @property
+    def scope(self) -> db.Scope:
+        """The scope of the actor's transactions."""
+        return self.platform_id
+
+    @property
     def name(self) -> str:
-        """What idempotency keys are bound to."""
-        return f"key:{self.key_id}" if self.member_id is None else f"member:{self.member_id}"
+        """What idempotency keys are bound to: a member, or the platform whichever its API key.
+
+        A request that is sent again after its API key was rotated is still the same request.
+        """
+        return "platform" if self.member_id is None else f"member:{self.member_id}"
 
     def acting_for(self, member_id: UUID | None) -> UUID:
         """Return the member whose step this is.
@@ -66,6 +74,19 @@ class Actor:
     def via(self) -> str:
         """Whose word a step is, for the record."""
         return "platform" if self.member_id is None else "member"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The instance's operator, who stands outside of every platform."""
+
+    platform_id: UUID
+    scope: db.Scope = db.SYSTEM
+    name: str = "operator"
+
+
+#: No platform has this id: it keeps the operator's idempotency keys apart.
+_OPERATOR: Final = Operator(UUID(int=0))
 
 
 class _Known:
@@ -197,7 +218,9 @@ def member_token(scope: str) -> _Dependency:
     return dependency
 
 
-async def operator(request: Request, given: Annotated[Given, Depends(_operator_scheme)]) -> None:
+async def operator(
+    request: Request, given: Annotated[Given, Depends(_operator_scheme)]
+) -> Operator:
     """Let nobody but the instance's operator in."""
     wanted = edge_of(request).settings.operator_key
     secret = _need(given)
@@ -205,3 +228,4 @@ async def operator(request: Request, given: Annotated[Given, Depends(_operator_s
         secret.encode(), wanted.get_secret_value().encode()
     ):
         raise NotSignedIn("This is not the operator's key.")
+    return _OPERATOR

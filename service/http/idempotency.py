@@ -21,7 +21,7 @@ from starlette.responses import Response
 from ledger.refusals import Refusal
 from service import clock
 from service.http import problems
-from service.http.auth import Actor
+from service.http.auth import Actor, Operator
 from service.http.edge import Edge, dumps, request_id
 from service.http.refusals import (
     IdempotencyKeyInUse,
@@ -32,7 +32,7 @@ from service.http.refusals import (
 
 #: How long an answer is kept.
 KEPT: Final = timedelta(days=30)
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY: Final = re.compile(r"[!#-~]{1,255}")
 
 #: The header, for the signatures of routes.
 KeyHeader = Annotated[
@@ -48,13 +48,17 @@ KeyHeader = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a use case answers: a body and a status; ``resume`` means that a call is to follow."""
+    """What a use case answers: a body and a status; ``resume`` means that a call is to follow.
+
+    ``kept`` is what replays show instead of ``body``, where that holds a secret shown once.
+    """
 
     body: Any
     status: int = 200
     location: str | None = None
     refusal: Refusal | None = None
     resume: str | None = None
+    kept: Any = None
 
 
 def check_key(key: str | None) -> str:
@@ -69,7 +73,9 @@ def check_key(key: str | None) -> str:
         )
     bare = key[1:-1] if len(key) >= 2 and key[0] == key[-1] == '"' else key
     if not _KEY.fullmatch(bare):
-        raise IdempotencyKeyInvalid("The key has 1 to 255 printable characters without spaces.")
+        raise IdempotencyKeyInvalid(
+            "The key has 1 to 255 printable ASCII characters, without spaces and quotes."
+        )
     return bare
 
 
@@ -90,15 +96,14 @@ _REMEMBER: Final = text(
 )
 
 
-class LostRace(RuntimeError):
-    """The same key was answered between our look and our write; unreachable behind the lock."""
+_RUNNING: Final = "The first request with this key is still running; send it again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One request under its key."""
 
-    actor: Actor
+    actor: Actor | Operator
     key: str
     fingerprint: bytes
     now: datetime
@@ -119,8 +124,8 @@ class _Call:
             .mappings()
             .one()
         )
-        if not row["free"]:
-            raise IdempotencyKeyInUse("The first request with this key is still running.")
+        if not row["free"] and row["status"] is None:
+            raise IdempotencyKeyInUse(_RUNNING)
         if row["key"] is None:
             return None
         if bytes(row["fingerprint"]) != self.fingerprint:
@@ -148,13 +153,16 @@ class _Call:
             },
         )
         if written.rowcount != 1:
-            raise LostRace(self.key)
+            # The first request ended between our look and our lock: nothing of this one is kept.
+            raise IdempotencyKeyInUse(_RUNNING)
 
 
 Work = Callable[[Connection, datetime], Answer]
 
 
-async def once(request: Request, edge: Edge, actor: Actor, key: str | None, work: Work) -> Response:
+async def once(
+    request: Request, edge: Edge, actor: Actor | Operator, key: str | None, work: Work
+) -> Response:
     """Run ``work`` once for this key: one transaction claims, acts and remembers."""
     call = await _call(request, actor, key)
 
@@ -165,7 +173,7 @@ async def once(request: Request, edge: Edge, actor: Actor, key: str | None, work
         answer = work(connection, call.now)
         return _finish(request, call, connection, answer)
 
-    return await edge.run(actor.platform_id, whole)
+    return await edge.run(actor.scope, whole)
 
 
 async def once_in_two(
@@ -209,7 +217,7 @@ async def once_in_two(
     return await edge.run(actor.platform_id, last)
 
 
-async def _call(request: Request, actor: Actor, key: str | None) -> _Call:
+async def _call(request: Request, actor: Actor | Operator, key: str | None) -> _Call:
     body = await request.body()
     said = f"{request.method} {request.url.path}\n".encode()
     return _Call(actor, check_key(key), hashlib.sha256(said + body).digest(), clock.now())
@@ -221,7 +229,8 @@ def _finish(request: Request, call: _Call, connection: Connection, answer: Answe
         call.remember(connection, body["status"], dumps(body).decode(), None)
         return problems.respond(body)
     said = dumps(answer.body).decode()
-    call.remember(connection, answer.status, said, answer.location)
+    kept = said if answer.kept is None else dumps(answer.kept).decode()
+    call.remember(connection, answer.status, kept, answer.location)
     return _response(answer.status, said, answer.location)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -9,14 +10,15 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from service import clock, db
+from service import db
 from service.http import presenters
-from service.http.auth import Actor, known, operator, platform_key
+from service.http.auth import Actor, Operator, known, operator, platform_key
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
+from service.http.refusals import ScopeMissing
 from service.http.schemas.base import KeyId, PlatformId
 from service.http.schemas.platforms import (
     KeyBody,
@@ -37,32 +39,54 @@ KeyReader = Annotated[Actor, Depends(platform_key("keys:read"))]
 KeyWriter = Annotated[Actor, Depends(platform_key("keys:write"))]
 
 
+def _within(actor: Actor, wanted: Sequence[str]) -> None:
+    """Stop a key from making a stronger one. Raised, it undoes the whole transaction.
+
+    Raises:
+        ScopeMissing
+    """
+    for scope in wanted:
+        if scope not in actor.scopes:
+            raise ScopeMissing(
+                f"A key gives only scopes that it has; this one lacks {scope}.", scope=scope
+            )
+
+
+def _made(key: keys.Key, secret: str) -> Answer:
+    shown, kept = presenters.api_key(key, secret), presenters.api_key(key)
+    return Answer(shown, 201, f"/v1/api-keys/{shown['id']}", kept=kept)
+
+
 @router.post(
     "/platforms",
     operation_id="create_platform",
     summary="Create a platform",
     status_code=201,
     response_model=PlatformCreated,
-    responses=documented(400, 413, 415, 422),
-    dependencies=[Depends(operator)],
+    responses=documented(400, 409, 413, 415, 422),
 )
-async def create_platform(request: Request, body: PlatformBody) -> Response:
-    """Makes a live tenant and its sandbox, each with a key of every scope, shown this once.
+async def create_platform(
+    request: Request,
+    body: PlatformBody,
+    actor: Annotated[Operator, Depends(operator)],
+    key: KeyHeader = None,
+) -> Response:
+    """Makes a live tenant and its sandbox, each with a key of every scope.
 
-    The operator's own act: it takes no Idempotency-Key, for there is no platform yet to keep it.
+    The keys' secrets are in this answer alone: nothing keeps them, so a replay shows null.
     """
 
-    def work(connection: Connection) -> Response:
-        now = clock.now()
+    def work(connection: Connection, now: datetime) -> Answer:
         live, sandbox = platforms.create(connection, body.name, now)
-        shown = {"live": presenters.platform(live), "sandbox": presenters.platform(sandbox)}
+        kept = {"live": presenters.platform(live), "sandbox": presenters.platform(sandbox)}
+        shown = dict(kept)
         for one in (live, sandbox):
-            key, secret = keys.create(connection, one.id, one.mode, "first key", SCOPES, now)
-            shown[f"{one.mode}_key"] = presenters.api_key(key, secret)
-        location = {"Location": f"/v1/platforms/{shown['live']['id']}"}
-        return json_response(shown, 201, location)
+            made, secret = keys.create(connection, one.id, one.mode, "first key", SCOPES, now)
+            kept[f"{one.mode}_key"] = presenters.api_key(made)
+            shown[f"{one.mode}_key"] = presenters.api_key(made, secret)
+        return Answer(shown, 201, f"/v1/platforms/{shown['live']['id']}", kept=kept)
 
-    return await edge_of(request).run(db.SYSTEM, work)
+    return await once(request, edge_of(request), actor, key, work)
 
 
 @router.get(
@@ -121,14 +145,17 @@ async def get_own_platform(request: Request, actor: KeyReader) -> Response:
 async def create_api_key(
     request: Request, body: KeyBody, actor: KeyWriter, key: KeyHeader = None
 ) -> Response:
-    """The secret is shown in this answer (and its replays for 30 days), then never again."""
+    """The secret is in this answer alone: nothing keeps it, so a replay shows null.
+
+    A key gives no scope that it does not have itself.
+    """
 
     def work(connection: Connection, now: datetime) -> Answer:
         made, secret = keys.create(
             connection, actor.platform_id, actor.mode, body.label, body.scopes, now
         )
-        shown = presenters.api_key(made, secret)
-        return Answer(shown, 201, f"/v1/api-keys/{shown['id']}")
+        _within(actor, made.scopes)
+        return _made(made, secret)
 
     return await once(request, edge_of(request), actor, key, work)
 
@@ -177,13 +204,15 @@ async def get_api_key(request: Request, api_key: KeyId, actor: KeyReader) -> Res
 async def rotate_api_key(
     request: Request, api_key: KeyId, body: RotateBody, actor: KeyWriter, key: KeyHeader = None
 ) -> Response:
-    """A new key with the same scopes; the old one works on for the overlap."""
+    """A new key with the same scopes, which the caller's own must have; the old one works on for
+    the overlap. The secret is in this answer alone.
+    """
 
     def work(connection: Connection, now: datetime) -> Answer:
         overlap = timedelta(hours=body.overlap_hours)
         made, secret = keys.rotate(connection, actor.platform_id, api_key, actor.mode, now, overlap)
-        shown = presenters.api_key(made, secret)
-        return Answer(shown, 201, f"/v1/api-keys/{shown['id']}")
+        _within(actor, made.scopes)
+        return _made(made, secret)
 
     response = await once(request, edge_of(request), actor, key, work)
     known.forget()
