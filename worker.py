@@ -1,9 +1,9 @@
 """The worker: a schedule and one short task per use case.
 
 Every task is a sweep: it reads in PostgreSQL what is due and does it. Running it twice, late, or in
-several workers at once is harmless, so a task takes no arguments and promises nothing. Started by
-``celery -A worker worker`` and, once per instance, ``celery -A worker beat``; ``tierce up`` runs
-both.
+several workers at once is harmless, so a task takes no arguments and promises nothing.
+``tierce up`` runs it with its schedule; by hand, it is ``celery -A worker worker`` as often as
+wanted, and ``celery -A worker beat`` once per instance.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from typing import Final
 
 from service.cli.home import CommandError
 
+#: The children and their modules, in the order of their start; they are stopped in this order too.
+CHILDREN: Final = {"api": "service.cli.api", "worker": "service.cli.work"}
+
 _STOP_SECONDS: Final = 8.0
 _LOG_LIMIT: Final = 20 * 1024 * 1024
 #: A child that ends more often than this within a minute is not started again.
@@ -34,7 +37,7 @@ class Child:
             self.log.replace(self.log.with_suffix(".log.old"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "service.cli", "child", self.name],
+                [sys.executable, "-m", CHILDREN[self.name]],
                 stdin=subprocess.PIPE,  # held open: its end tells the child that we are gone
                 stdout=log,
                 stderr=log,

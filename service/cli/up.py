@@ -17,9 +17,8 @@ from pydantic import SecretStr
 from migrations.run import upgrade
 from service import books
 from service.cli import seed
-from service.cli.children import CHILDREN
 from service.cli.home import CommandError, Home
-from service.cli.processes import Child
+from service.cli.processes import CHILDREN, Child
 from service.cli.terminal import say
 from service.clock import now
 from service.config import Settings

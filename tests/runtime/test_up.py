@@ -19,8 +19,9 @@ from service.local import EmbeddedPostgres, EmbeddedValkey
 from service.processes import HOST, free_port
 
 ROOT = Path(__file__).parents[2]
+SERVERS = {"postgres", "valkey-server"}
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 
 class Instance:
@@ -62,8 +63,8 @@ class Instance:
     def family(self) -> list[psutil.Process]:
         """Every process it started, the servers and their own among them."""
         found = psutil.Process(self.process.pid).children(recursive=True)
-        assert {"postgres", "valkey-server"} <= {one.name() for one in found}
-        assert len([one for one in found if "child" in one.cmdline()]) == 3
+        assert {one.name() for one in found} >= SERVERS
+        assert {"service.cli.api", "service.cli.work"} <= {one.cmdline()[-1] for one in found}
         return found
 
     def end(self, how: signal.Signals) -> int:
@@ -97,52 +98,63 @@ def test_the_demo_plays_the_main_job_and_leaves_nothing_behind(home: Path) -> No
         httpx.get(f"{instance.url}/readyz")
 
 
-def test_it_stays_up_until_ctrl_c_and_finds_its_data_again(home: Path) -> None:
+def test_a_whole_life_of_an_instance(home: Path) -> None:
+    """Up, a child lost, down, up on the same data, killed, up again on the adopted servers.
+
+    One test, because each start costs seconds and every part needs the one before.
+    """
     port = free_port()
+
     first = Instance(home, port)
     first.wait_until_up()
     headers = {"Authorization": f"Bearer {first.key()}"}
+    (api,) = [one for one in first.family() if "service.cli.api" in one.cmdline()]
+    api.kill()
+    wait_until_ready_again(first)
     before = httpx.get(f"{first.url}/v1/exchanges", headers=headers).json()["data"]
     assert len(before) == 2
     family = first.family()
-
     began = time.monotonic()
     assert first.end(signal.SIGINT) == 0, first.told()
     assert time.monotonic() - began < 20
     assert gone(family) == []
 
     second = Instance(home, port)
+    second.wait_until_up()
+    assert second.key() == first.key()
+    after = httpx.get(f"{second.url}/v1/exchanges", headers=headers).json()["data"]
+    assert {one["id"] for one in before} < {one["id"] for one in after}
+    family = second.family()
+    servers = {one.pid for one in family if one.name() in SERVERS}
+    second.end(signal.SIGKILL)
+    assert gone([one for one in family if one.pid not in servers], seconds=20) == []
+
+    third = Instance(home, port)
     try:
-        second.wait_until_up()
-        assert second.key() == first.key()
-        after = httpx.get(f"{second.url}/v1/exchanges", headers=headers).json()["data"]
-        assert {one["id"] for one in before} < {one["id"] for one in after}
-    finally:
-        assert second.end(signal.SIGTERM) == 0, second.told()
-
-
-def test_after_kill_9_its_processes_end_and_the_next_run_adopts_the_servers(home: Path) -> None:
-    port = free_port()
-    first = Instance(home, port)
-    first.wait_until_up()
-    family = first.family()
-    children = [one for one in family if "child" in one.cmdline()]
-    servers = {one.pid for one in family if one.name() in {"postgres", "valkey-server"}}
-    first.end(signal.SIGKILL)
-    assert gone(children, seconds=20) == []
-
-    second = Instance(home, port)
-    try:
-        second.wait_until_up()
+        third.wait_until_up()
         postgres, valkey = EmbeddedPostgres(home / "postgres"), EmbeddedValkey(home / "valkey")
         for found in (postgres.find(), valkey.find()):
             assert found is not None
             assert found.pid in servers
-        assert second.key() == first.key()
+        assert third.key() == first.key()
     finally:
-        second.end(signal.SIGINT)
+        assert third.end(signal.SIGTERM) == 0, third.told()
     assert postgres.find() is None
     assert valkey.find() is None
+
+
+def wait_until_ready_again(instance: Instance) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, instance.told()
+        time.sleep(0.1)
+        try:
+            answer = httpx.get(f"{instance.url}/readyz")
+        except httpx.TransportError:
+            continue
+        if answer.status_code == 200:
+            assert "The api ended by itself" in instance.told()
+            return
 
 
 def test_an_interrupt_while_it_starts_leaves_nothing_behind(home: Path) -> None:
@@ -155,23 +167,3 @@ def test_an_interrupt_while_it_starts_leaves_nothing_behind(home: Path) -> None:
     assert "Traceback" not in instance.told()
     assert EmbeddedPostgres(home / "postgres").find() is None
     assert EmbeddedValkey(home / "valkey").find() is None
-
-
-def test_a_child_that_is_killed_is_started_again(home: Path) -> None:
-    instance = Instance(home, free_port())
-    try:
-        instance.wait_until_up()
-        (api,) = [one for one in instance.family() if one.cmdline()[-1:] == ["api"]]
-        api.kill()
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                if httpx.get(f"{instance.url}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert time.monotonic() < deadline, instance.told()
-            time.sleep(0.1)
-        assert "The api ended by itself" in instance.told()
-    finally:
-        instance.end(signal.SIGINT)
