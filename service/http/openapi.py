@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.http.problems import Problem
+from service.exchanges.steps import STEPS, By
+from service.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
 
 _DESCRIPTION = """\
 Hold a payment, confirm on both sides, release it; on books that prove themselves.
@@ -24,6 +25,34 @@ Hold a payment, confirm on both sides, release it; on books that prove themselve
 """
 
 
+#: Which answers lead on to which operations, by the id that they carry.
+_LINKS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "propose_exchange": {
+        "exchange": (
+            "get_exchange",
+            "list_confirmations",
+            "list_exchange_postings",
+            "list_exchange_payments",
+            *(step.name for step in STEPS if step.by not in {By.CLOCK, By.PROVIDER}),
+        )
+    },
+    "create_member": {
+        "member": (
+            "get_member",
+            "change_member",
+            "erase_member",
+            "create_member_token",
+            "list_member_balances",
+            "get_member_statement",
+            "set_credit_limit",
+            "create_payout",
+        )
+    },
+    "create_api_key": {"api_key": ("get_api_key", "rotate_api_key", "revoke_api_key")},
+    "create_payout": {"payment": ("get_payment",)},
+}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of the application."""
     if app.openapi_schema is None:
@@ -36,11 +65,13 @@ def document(app: FastAPI) -> dict[str, Any]:
             servers=[{"url": "/", "description": "This instance"}],
             routes=app.routes,
         )
-        schemas = found["components"]["schemas"]
+        components = found["components"]
         # Our errors are problems; the framework's own shape never leaves the application.
         for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        schemas["Problem"] = Problem.model_json_schema()
+            components["schemas"].pop(unused, None)
+        components["schemas"]["Problem"] = Problem.model_json_schema()
+        components["headers"] = {"RequestId": _REQUEST_ID}
+        components["responses"] = {f"Problem{status}": _problem(status) for status in TITLES}
         for path in found["paths"].values():
             for operation in path.values():
                 _finish(operation)
@@ -48,18 +79,58 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+_REQUEST_ID: Final = {
+    "description": "Quote it when you ask for help.",
+    "schema": {"type": "string"},
+}
+_AT_THE_EDGE: Final = {
+    404: ("not_found",),
+    405: ("method_not_allowed",),
+    422: ("invalid_request",),
+    500: ("internal_error",),
+    503: ("busy",),
+}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    """Describe all problems of one status, by their codes."""
+    codes = {kind.code for kind, of in STATUS.items() if of == status}
+    codes |= set(_AT_THE_EDGE.get(status, ()))
+    return {
+        "description": f"{TITLES[status]}. Codes: {', '.join(sorted(codes))}.",
+        "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
 def _finish(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "Idempotency-Key":
             parameter["required"] = True
-            parameter["schema"] = {"type": "string", "minLength": 1, "maxLength": 257}
+            parameter["schema"] = {
+                "type": "string",
+                "pattern": "^[!#-~]{1,255}$",
+                "minLength": 1,
+                "maxLength": 255,
+            }
     for status, response in operation["responses"].items():
-        response.setdefault("headers", {})["X-Request-Id"] = {
-            "description": "Quote it when you ask for help.",
-            "schema": {"type": "string"},
-        }
-        if status == "422" and "application/json" in response.get("content", {}):
-            del response["content"]["application/json"]
+        if MEDIA_TYPE in response.get("content", {}):
+            operation["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}
+            continue
+        if response["description"] == "Successful Response":
+            response["description"] = f"Done: {operation['summary'].lower()}."
+        response["headers"] = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
+        links = _LINKS.get(operation["operationId"], {})
+        if links and status.startswith("2"):
+            response["links"] = {
+                f"{target}": {
+                    "operationId": target,
+                    "parameters": {name: "$response.body#/id"},
+                    "description": f"The `id` is the `{name}` of {target}.",
+                }
+                for name, targets in links.items()
+                for target in targets
+            }
 
 
 def as_yaml(app: FastAPI) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from ledger import refusals as books
 from ledger.refusals import Refusal
@@ -99,7 +100,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     ForgedEvent: 400,
 }
 
-_TITLES: Final = {
+TITLES: Final = {
     400: "The request is not understood",
     401: "Not signed in",
     403: "Not allowed",
@@ -138,7 +139,7 @@ def problem_body(
     """Return the JSON of a problem; parts that are None are left out."""
     body = {
         "type": f"urn:tierce:problem:{code}",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
@@ -172,7 +173,11 @@ def _request_id(request: Request) -> str:
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     body = of_refusal(error, _request_id(request))
-    headers = {"WWW-Authenticate": 'Bearer realm="Tierce"'} if body["status"] == 401 else None
+    headers = {}
+    if body["status"] == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="Tierce"'
+    if isinstance(error, http.IdempotencyKeyInUse):
+        headers["Retry-After"] = "1"
     return respond(body, headers)
 
 
@@ -239,7 +244,22 @@ async def _on_http(request: Request, error: Exception) -> Response:
         _request_id(request),
         facts={},
     )
-    return respond(body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    return respond(body, headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """Every method that some operation takes at this address.
+
+    The framework names those of the first route that has the address, and there can be two.
+    """
+    methods: set[str] = set()
+    for path, operations in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.scope["path"]):
+            methods |= {method.upper() for method in operations}
+    return methods
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
@@ -275,8 +295,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route: the problems it can answer with."""
     return {
         status: {
-            "description": _TITLES[status],
+            "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({401, 403, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 500, 503, *statuses})
     }

@@ -93,6 +93,9 @@ class Signer:
                 # Checked below against the caller's ``now``.
                 options={"verify_exp": False, "require_exp": True, "require_sub": True},
             )
+            # The library lets a claim pass that is not there at all.
+            if claims["aud"] != AUDIENCE or claims["iss"] != self._issuer:
+                raise BadToken("The token is not valid.")
             ends = datetime.fromtimestamp(claims["exp"], UTC)
             member = decode("member", claims["sub"])
             platform = decode("platform", claims["platform"])

@@ -142,7 +142,7 @@ async def list_balances(request: Request, actor: Reader, at: Instant | None = No
     operation_id="get_statement",
     summary="Read the statement of an account",
     response_model=StatementPage,
-    responses=documented(400, 422),
+    responses=documented(400, 404, 422),
 )
 async def statement(
     request: Request,

@@ -61,7 +61,7 @@ def draft(body: TermsBody) -> Draft:
         description=body.description,
         meeting_point=body.meeting_point,
         fee=fee,
-        windows=body.windows,
+        windows={} if body.windows is None else body.windows.model_dump(),
     )
 
 

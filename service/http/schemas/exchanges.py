@@ -22,6 +22,7 @@ from service.http.schemas.base import (
     ShortText,
     Version,
 )
+from service.policies.windows import WINDOWS
 
 MOST_IN_BATCH: Final = 500
 
@@ -56,6 +57,21 @@ class FeeBody(Body):
     )
 
 
+def _hours(name: str, what: str) -> Any:
+    window = WINDOWS[name]
+    return Field(
+        default=window.default, strict=True, ge=window.least, le=window.most, description=what
+    )
+
+
+class WindowsBody(Body):
+    """How long each side has, in whole hours."""
+
+    agree_hours: int = _hours("agree_hours", "To answer the proposal.")
+    fund_hours: int = _hours("fund_hours", "To pay, once agreed.")
+    confirm_hours: int = _hours("confirm_hours", "To confirm, before a neutral person looks.")
+
+
 class TermsBody(Body):
     """What the two members agree on."""
 
@@ -68,13 +84,7 @@ class TermsBody(Body):
         default_factory=list
     )
     fee: FeeBody | None = None
-    windows: dict[str, Annotated[int, Field(strict=True)]] = Field(
-        default_factory=dict,
-        max_length=10,
-        description="Hours, where the defaults do not suit: agree_hours, fund_hours, "
-        "confirm_hours.",
-        examples=[{"confirm_hours": 72}],
-    )
+    windows: WindowsBody | None = Field(default=None, examples=[{"confirm_hours": 72}])
 
 
 SALE_EXAMPLE: Final[dict[str, Any]] = {
