@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from schemathesis import CheckFunction
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
     positive_data_acceptance,
@@ -29,15 +32,17 @@ schema = schemathesis.openapi.from_dict(document(create_app()))
 
 #: A schema cannot say everything: that a split sums to what is held, or that a cursor is one of
 #: ours. Such a request is refused with a reason, which is what this check would object to.
-EXCLUDED = [positive_data_acceptance]
+EXCLUDED: list[CheckFunction] = [positive_data_acceptance]
 #: GET on these meets the address of one exchange, whose id they are not: 404, which is true.
 NAMED_LIKE_AN_ID = {"/v1/exchanges/batch", "/v1/exchanges/quote"}
-METHODS = [unsupported_method, allow_header_conformance]
+METHODS: list[CheckFunction] = [unsupported_method, allow_header_conformance]
 
 
 @schema.parametrize()
 @QUICK
-def test_random_requests_get_what_the_contract_says(case: schemathesis.Case, live: Live) -> None:
+def test_random_requests_get_what_the_contract_says(
+    case: schemathesis.Case[Any], live: Live
+) -> None:
     path = case.operation.path
     excluded = [*EXCLUDED, *(METHODS if path in NAMED_LIKE_AN_ID else [])]
     case.call_and_validate(
@@ -54,11 +59,11 @@ def test_random_sequences_of_requests_keep_the_contract(live: Live) -> None:
         """Follows the links of the contract: what one answer names, the next request uses."""
 
         def validate_response(
-            self, response: schemathesis.Response, case: schemathesis.Case, **_kwargs: object
+            self, response: schemathesis.Response, case: schemathesis.Case[Any], **_kwargs: object
         ) -> None:
             case.validate_response(response, excluded_checks=EXCLUDED)
 
-        def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, object]:
+        def get_call_kwargs(self, case: schemathesis.Case[Any]) -> dict[str, object]:
             return {"headers": _headers(case.operation.path, live)}
 
     Sequences.run(
