@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, Final, NoReturn
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -29,14 +31,16 @@ def parse(body: bytes) -> Any:
     if _MOST_DIGITS.search(body):
         raise InvalidBody("A number has hundreds of digits.")
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # Decoded here: the library would guess at UTF-16 and let lone surrogates through.
+        text = body.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # Both are rare and need a walk; the bytes tell when one is called for.
+        if b"\\u" in body or _LONG_NUMBER.search(body):
+            _walk(value, "")
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
+        raise BadRequest(f"The body is not JSON in UTF-8: {error}.") from error
     except RecursionError as error:
         raise BadRequest("The body is nested too deep.") from error
-    # Both are rare and need a walk; the bytes tell when one is called for.
-    if b"\\u" in body or b"\\U" in body or _LONG_NUMBER.search(body):
-        _walk(value, "")
     return value
 
 
@@ -74,17 +78,37 @@ def _walk(value: Any, at: str) -> None:
             _walk(inner, f"{at}/{index}")
 
 
+def _query_names(of: Dependant) -> set[str]:
+    names = {one.alias for one in of.query_params}
+    return names.union(*(_query_names(inner) for inner in of.dependencies))
+
+
+def _only(known: Collection[str], given: Iterable[str]) -> None:
+    """Refuse a parameter that would be ignored: a misspelt filter would show everything."""
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        words = f"There is no such parameter here; there are: {', '.join(sorted(known)) or 'none'}."
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": words} for name in unknown]
+        )
+
+
 class StrictRoute(APIRoute):
-    """A route whose body is read by :func:`parse` instead of the framework's lenient reader."""
+    """A route that takes nothing it does not know: neither in its body nor in its query.
+
+    The body is read by :func:`parse` instead of the framework's lenient reader.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler so that it finds the body read already."""
         handler = super().get_route_handler()
-        if self.body_field is None:
-            return handler
+        takes_body = self.body_field is not None
+        known = _query_names(self.dependant)
 
         async def strict(request: Request) -> Response:
-            body = await request.body()
+            if request.scope["query_string"]:
+                _only(known, request.query_params)
+            body = await request.body() if takes_body else b""
             if body:
                 kind = request.headers.get("content-type", "").partition(";")[0]
                 if kind.strip().lower() != "application/json":

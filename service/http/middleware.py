@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.problems import of_refusal, respond
+from service.http.problems import of_bug, of_refusal, respond
 from service.http.refusals import BadRequest, BodyTooLarge
 from service.ids import encode, uuid7
+
+_log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 
 
 class Edge:
@@ -44,19 +48,40 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
+        began, status = time.perf_counter(), 0
+
         async def finish(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                out = MutableHeaders(scope=message)
-                out["X-Request-Id"] = request_id
-                for name, value in _HEADERS.items():
-                    out.setdefault(name, value)
+                status = message["status"]
+                given = message["headers"]
+                names = {name for name, _value in given}
+                message["headers"] = [
+                    *given,
+                    (b"x-request-id", request_id.encode()),
+                    *(header for header in _HEADERS if header[0] not in names),
+                ]
             await send(message)
 
         refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await respond(of_refusal(refusal, request_id))(scope, receive, finish)
-            return
-        await self._app(scope, _limited(receive, self._max), finish)
+        try:
+            if refusal is not None:
+                await respond(of_refusal(refusal, request_id))(scope, receive, finish)
+            else:
+                await self._app(scope, _limited(receive, self._max), finish)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered
+        except Exception as error:
+            if status:
+                raise  # the answer is on its way already; only the connection can be cut
+            await of_bug(error, request_id)(scope, receive, finish)
+        _log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+        )
 
     def _refusal(self, scope: Scope, headers: Headers) -> BadRequest | BodyTooLarge | None:
         if _NUL.search(scope["query_string"]) or "\x00" in scope["path"]:

@@ -13,7 +13,16 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from psycopg.errors import LockNotAvailable, QueryCanceled
+from psycopg import OperationalError
+from psycopg.errors import (
+    AdminShutdown,
+    CannotConnectNow,
+    DeadlockDetected,
+    LockNotAvailable,
+    QueryCanceled,
+    SerializationFailure,
+    TooManyConnections,
+)
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,12 +35,24 @@ from ledger.refusals import Refusal
 from service.events.outbox import EventNotFound
 from service.exchanges import payouts
 from service.exchanges import refusals as exchanges
+from service.http import hints
 from service.http import refusals as http
 from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
 from service.platforms import keys, members, platforms, scopes, tokens
 
 _log = structlog.get_logger(__name__)
+
+#: Ended by the database for want of time or place: the same request may do a moment later.
+_PASSING: Final = (
+    AdminShutdown,
+    CannotConnectNow,
+    DeadlockDetected,
+    LockNotAvailable,
+    QueryCanceled,
+    SerializationFailure,
+    TooManyConnections,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -187,7 +208,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(one["loc"][0] == "path" for one in found):
         return await _on_refusal(request, http.NotFound("There is nothing at this address."))
-    errors = invalid_errors(found)
+    errors = invalid_errors(found, body=error.body)
     return respond(
         problem_body(
             422,
@@ -202,13 +223,16 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 def invalid_errors(
-    found: Sequence[Any], inside: tuple[int | str, ...] = ()
+    found: Sequence[Any], inside: tuple[int | str, ...] = (), body: Any = None
 ) -> list[dict[str, str]]:
-    """Return pydantic's complaints as pointers and words; ``inside`` is where the value stands."""
+    """Return pydantic's complaints about ``body`` as pointers and words.
+
+    ``inside`` is where the body stands in a larger one.
+    """
     return [
         {
             "pointer": _pointer(("body", *inside, *one["loc"]) if inside else one["loc"]),
-            "detail": _words(one),
+            "detail": _words(one, body, one["loc"] if inside else one["loc"][1:]),
         }
         for one in found
     ]
@@ -220,11 +244,14 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _words(error: Any) -> str:
-    if error["loc"][-1:] == ("amount",) and error["type"].startswith("int"):
-        return (
-            "an amount is an integer of minor units: 10.50 EUR is 1050, 1050 JPY is 1050, "
-            "2.5 hours of a unit with 2 decimals is 250"
+def _words(error: Any, body: Any, location: tuple[int | str, ...]) -> str:
+    if location[-1:] == ("amount",) and error["type"].startswith("int"):
+        beside = body
+        for part in location[:-1]:
+            found = isinstance(beside, dict) or (isinstance(beside, list) and isinstance(part, int))
+            beside = beside[part] if found else None
+        return hints.amount(
+            error["input"], beside.get("unit") if isinstance(beside, dict) else None
         )
     return str(error["msg"])
 
@@ -265,30 +292,32 @@ def _allowed(request: Request) -> set[str]:
 async def _on_database(request: Request, error: Exception) -> Response:
     """A row or a connection could not be had in time: say so, and when to come back."""
     orig = getattr(error, "orig", None)
-    if isinstance(error, PoolTimeoutError) or isinstance(orig, (LockNotAvailable, QueryCanceled)):
+    # Without a SQLSTATE the server never answered: it is down, or out of reach.
+    unreachable = isinstance(orig, OperationalError) and orig.sqlstate is None
+    if unreachable or isinstance(error, PoolTimeoutError) or isinstance(orig, _PASSING):
         _log.warning("busy", error=str(error))
         detail = "The service is busy; send the same request again, with the same key."
         return respond(
             problem_body(503, "busy", detail, _request_id(request), facts={}),
             {"Retry-After": "1"},
         )
-    return await _on_bug(request, error)
+    return of_bug(error, _request_id(request))
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
+def of_bug(error: Exception, request_id: str) -> Response:
+    """Return the response to a mistake of ours, and log what it was."""
     _log.error("unexpected_error", exc_info=error)
     detail = "Something went wrong on our side and nothing was changed. Quote the request_id."
-    return respond(problem_body(500, "internal_error", detail, _request_id(request), facts={}))
+    return respond(problem_body(500, "internal_error", detail, request_id, facts={}))
 
 
 def install(app: FastAPI) -> None:
-    """Register every handler."""
+    """Register every handler. What none of them takes is answered by the outermost layer."""
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_database)
     app.add_exception_handler(PoolTimeoutError, _on_database)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -298,5 +327,5 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({400, 401, 403, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 422, 500, 503, *statuses})
     }

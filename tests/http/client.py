@@ -99,7 +99,7 @@ class Api:
 
     def get(self, path: str, **query: Any) -> httpx.Response:
         """Read."""
-        return self.send("GET", path, params=query)
+        return self.send("GET", path, params=query or None)
 
     def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """Create or move something."""

@@ -78,7 +78,7 @@ def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
         {"external_id": "anne"},
         headers={
             "Authorization": f"Bearer {api.bearer}",
-            "Idempotency-Key": key.encode(),  # type: ignore[dict-item] - as raw bytes
+            "Idempotency-Key": key,
         },
     )
     problem(answer, 400, "idempotency_key_invalid")

@@ -13,12 +13,13 @@ from service.events import outbox
 from service.http import presenters
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
+from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, decode_cursor, page
 from service.http.problems import documented
 from service.http.schemas.base import EventId, ExchangeId, Instant, MemberId
 from service.http.schemas.platforms import EventOut, EventPage
 
-router = APIRouter(prefix="/v1/events", tags=["Events"])
+router = APIRouter(prefix="/v1/events", tags=["Events"], route_class=StrictRoute)
 
 Reader = Annotated[Actor, Depends(platform_key("events:read"))]
 _XID: int = 2**64

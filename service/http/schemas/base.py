@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -59,6 +60,7 @@ EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
 PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]
 
 _INT64 = 2**63 - 1
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
 MinorUnits = Annotated[int, Field(strict=True, ge=1, le=_INT64)]
 UnitCode = Annotated[
     str, Field(pattern=r"^[A-Z][A-Z0-9_]{2,11}$", examples=["EUR", "JPY", "HOURS"])
@@ -74,13 +76,22 @@ class Amount(Body):
     )
 
 
+def _written(value: object) -> object:
+    """Take text alone: a bare number could be seconds or milliseconds of anything."""
+    if isinstance(value, str) and not _RFC_3339.match(value):
+        raise ValueError("an instant looks like 2027-03-01T09:00:00Z")
+    if not isinstance(value, str | datetime):
+        raise ValueError("an instant is text, such as 2027-03-01T09:00:00Z")
+    return value
+
+
 def _sane(value: datetime) -> datetime:
     if not 2000 <= value.year < 2200:
         raise ValueError("an instant is between the years 2000 and 2200")
     return value.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sane)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(min_length=1, max_length=5_000)]
 CheckpointName = Annotated[
