@@ -81,6 +81,8 @@ def ensure(name: str) -> None:
     """Make or complete the environment, if it is not already what ``name``'s lock asks for."""
     if is_whole() and (is_installed(name) or is_installed("dev")):
         return
+    if not os.access(ROOT, os.W_OK):
+        sys.exit(f"Tierce: {ROOT} is not writable for this account, and .venv is made there.")
     if not is_whole():
         make()
     say(f"Installing requirements/{name}.lock, each file checked against its hash …")
@@ -111,8 +113,6 @@ def main() -> None:
         return  # that we got here says it: a fit Python was found
     if wanted not in {*LOCKS, "lock"}:
         sys.exit("usage: ./bootstrap runtime | dev | lock | can-run")
-    if not os.access(ROOT, os.W_OK):
-        sys.exit(f"Tierce: {ROOT} is not writable for this account, and .venv is made there.")
     with Path(__file__).open() as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if wanted == "lock":

@@ -36,6 +36,9 @@ _ADVICE: Final = {
     "setpriv:": "Root could not step down to an ordinary account here: start as an ordinary user, "
     "or move the project to a folder that everybody may enter, such as /srv/tierce.",
     "Permission denied": "The server's account may not enter or write that folder.",
+    "could not look up effective user ID": "This account's number has no name on this machine, and "
+    "PostgreSQL needs one: run as a named user (in a container: one in /etc/passwd), or point "
+    "TIERCE_DATABASE_URL at a server of your own.",
     "could not create shared memory": "The machine's shared memory is used up: stop other servers.",
     "could not map anonymous shared memory": "There is not enough free memory for the server.",
     "is not compatible with this version": "The data were written by another PostgreSQL version: "
