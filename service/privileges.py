@@ -73,6 +73,9 @@ def account_for(data: Path, program: Path) -> Account:
             f"--reuid={uid}",
             f"--regid={gid}",
             "--clear-groups",
+            "--no-new-privs",
+            # PostgreSQL looks at its programs with access(2), which counts the capability only so.
+            "--securebits=+no_setuid_fixup",
             "--inh-caps=+dac_read_search",
             "--ambient-caps=+dac_read_search",
             "--",

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -34,7 +35,9 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> str:
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = _pem(KEY)
 SIGNER = Signer(PEM, ISSUER)
-PLATFORM, MEMBER = uuid7(), uuid7()
+# The same in every process: they are in the names of tests, which pytest-xdist compares.
+PLATFORM = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+MEMBER = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
 
 
 def _part(value: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -307,6 +308,19 @@ def test_root_steps_down_even_in_a_folder_closed_to_others(home: Path) -> None:
     for server in (postgres(home), EmbeddedValkey(home / "valkey")):
         server.start()
         assert psutil.Process(server.pid).uids().effective != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down")
+def test_a_program_in_a_folder_closed_to_others_can_be_looked_at_and_run(home: Path) -> None:
+    home.chmod(0o700)
+    program = home / "program"
+    shutil.copy("/bin/sh", program)
+    account = account_for(home / "data", program)
+    look = "import os, sys; sys.exit(not os.access(sys.argv[1], os.X_OK))"
+    for command in ([sys.executable, "-c", look, str(program)], [str(program), "-c", "true"]):
+        subprocess.run([*account.prefix, *command], check=True, **account.options)
+    stolen = [*account.prefix, "/bin/sh", "-c", f"echo > '{home}/stolen'"]
+    assert subprocess.run(stolen, check=False, stderr=subprocess.DEVNULL).returncode != 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down")
