@@ -15,8 +15,6 @@ from typing import Any, Final
 
 import httpx
 
-from service.ids import decode
-
 Say = Callable[[str], None]
 
 _PATIENCE_SECONDS: Final = 30.0
@@ -187,8 +185,8 @@ def _amount(client: Client, amount: int, unit: str) -> str:
 
 def _show(client: Client, exchange: _JSON, parties: Sequence[Party], say: Say) -> None:
     """Print every movement of the exchange as the ledger has it."""
-    names = {f"member:{decode('member', one.id)}": one.name for one in parties}
-    names |= {f"hold:{decode('leg', leg['id'])}": "held" for leg in exchange["legs"]}
+    names = {f"member:{one.id}": one.name for one in parties}
+    names |= {f"hold:{leg['id']}": "held" for leg in exchange["legs"]}
     rows = [("what", "from", "to", "amount")]
     for posting in client.get(f"/v1/exchanges/{exchange['id']}/postings")["data"]:
         for moved in posting["transfers"]:

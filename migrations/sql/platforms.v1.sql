@@ -89,4 +89,7 @@ CREATE TABLE service.idempotency (
     CONSTRAINT ck_idempotency_fingerprint CHECK (length(fingerprint) = 32)
 );
 CREATE INDEX ix_idempotency_expires_at ON service.idempotency (expires_at);
+-- Erasing a member finds the answer that once showed them.
+CREATE INDEX ix_idempotency_platform_id_location ON service.idempotency (platform_id, location)
+    WHERE location LIKE '/v1/members/%';
 CALL service.make_tenant_table('service.idempotency', 'SELECT, INSERT, UPDATE, DELETE');

@@ -157,6 +157,22 @@ class _Call:
             raise IdempotencyKeyInUse(_RUNNING)
 
 
+def replace_kept(connection: Connection, actor: Actor, location: str, body: Any) -> None:
+    """Let replays of what made a member show ``body``: what was erased is erased there too."""
+    connection.execute(
+        text(
+            "UPDATE service.idempotency SET body = :body "
+            "WHERE platform_id = :platform_id AND location = :location "
+            "AND location LIKE '/v1/members/%'"  # as the index has it
+        ),
+        {
+            "platform_id": actor.platform_id,
+            "location": location,
+            "body": dumps(body).decode(),
+        },
+    )
+
+
 Work = Callable[[Connection, datetime], Answer]
 
 

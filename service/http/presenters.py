@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ledger.accounts import Line, Posted
+from ledger.accounts import Balance, Line, Posted
 from ledger.units import Unit
 from service.exchanges.deadlines import deadlines, decide_by
 from service.exchanges.kinds import Role, shows_code
 from service.exchanges.model import Checkpoint, Exchange, Leg
 from service.exchanges.queries import next_actions
+from service.http.paths import public
 from service.ids import encode
 from service.platforms.keys import Key
 from service.platforms.members import Member
@@ -228,9 +229,9 @@ def line(one: Line) -> dict[str, Any]:
     return {
         "posting": encode("posting", one.posting_id),
         "kind": one.kind,
-        "reference": one.reference,
+        "reference": _reference(one.reference),
         "at": one.recorded_at,
-        "other_account": one.other,
+        "other_account": public(one.other),
         "amount": one.amount,
         "balance": one.balance,
     }
@@ -243,11 +244,30 @@ def posting(one: Posted) -> dict[str, Any]:
         "object": "posting",
         "key": one.key,
         "kind": one.kind,
-        "reference": one.reference,
+        "reference": _reference(one.reference),
         "at": one.recorded_at,
         "reverses": None if one.reverses is None else encode("posting", one.reverses),
         "transfers": [
-            {"debit": m.debit, "credit": m.credit, "amount": m.amount, "unit": m.unit}
+            {
+                "debit": public(m.debit),
+                "credit": public(m.credit),
+                "amount": m.amount,
+                "unit": m.unit,
+            }
             for m in one.transfers
         ],
     }
+
+
+def balance(one: Balance) -> dict[str, Any]:
+    """Show a balance."""
+    return {
+        "account": public(one.path),
+        "unit": one.unit,
+        "balance": one.balance,
+        "floor": one.floor,
+    }
+
+
+def _reference(one: str | None) -> str | None:
+    return None if one is None else public(one)

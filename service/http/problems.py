@@ -33,7 +33,7 @@ from starlette.routing import compile_path
 from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events.outbox import EventNotFound
-from service.exchanges import payouts
+from service.exchanges import leaving, payouts
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
@@ -71,6 +71,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.CodeNotYours: 403,
     exchanges.NotYourStep: 403,
     http.NotFound: 404,
+    http.UnitNotFound: 404,
     platforms.PlatformNotFound: 404,
     keys.KeyNotFound: 404,
     members.MemberNotFound: 404,
@@ -81,6 +82,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
     members.MemberErased: 409,
+    leaving.MemberBusy: 409,
     keys.KeyEnded: 409,
     books.UnitTaken: 409,
     books.AlreadyReversed: 409,

@@ -95,6 +95,12 @@ class MemberRequired(Refusal):
     code = "member_required"
 
 
+class UnitNotFound(Refusal):
+    """The address names a unit that is neither in ISO 4217 nor of the platform."""
+
+    code = "unit_not_found"
+
+
 class NotFound(Refusal):
     """There is nothing at this address."""
 

@@ -205,10 +205,12 @@ def change(
 def erase(connection: Connection, platform_id: UUID, member_id: UUID, now: datetime) -> Member:
     """Destroy everything that says who the member is; the bare id stays in the books.
 
+    Waits for exchanges that are being proposed with the member, so that the caller sees them.
+
     Raises:
         MemberNotFound, MemberErased
     """
-    old = _lock(connection, platform_id, member_id)
+    old = _lock(connection, platform_id, member_id, key_share=False)
     connection.execute(
         delete(member_person).where(
             member_person.c.platform_id == platform_id, member_person.c.member_id == member_id
@@ -222,11 +224,13 @@ def erase(connection: Connection, platform_id: UUID, member_id: UUID, now: datet
     return Member(old.id, None, old.locale, old.time_zone, old.created_at, now)
 
 
-def _lock(connection: Connection, platform_id: UUID, member_id: UUID) -> Member:
+def _lock(
+    connection: Connection, platform_id: UUID, member_id: UUID, *, key_share: bool = True
+) -> Member:
     connection.execute(
         select(member.c.id)
         .where(member.c.platform_id == platform_id, member.c.id == member_id)
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=key_share)
     )
     found = find(connection, platform_id, member_id)
     if found.erased_at is not None:

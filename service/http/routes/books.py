@@ -13,13 +13,16 @@ from starlette.responses import Response
 
 from ledger import accounts, units
 from ledger.accounts import Balance, Line
+from ledger.units import Unit
 from service.http import presenters
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, decode_cursor, page, whole
+from service.http.paths import internal
 from service.http.problems import documented
+from service.http.refusals import UnitNotFound
 from service.http.schemas.base import Instant, UnitCode
 from service.http.schemas.platforms import (
     BalanceList,
@@ -39,10 +42,19 @@ OWN: tuple[str, ...] = ("platform", "provider", "receivable", "expense", "suspen
 
 def balances_of(found: Sequence[Balance], at: datetime | None) -> Response:
     """Return the response of a list of balances."""
-    lines = [
-        {"account": b.path, "unit": b.unit, "balance": b.balance, "floor": b.floor} for b in found
-    ]
-    return json_response({"data": lines, "at": at})
+    return json_response({"data": [presenters.balance(one) for one in found], "at": at})
+
+
+def known_unit(connection: Connection, platform_id: UUID, code: str) -> Unit:
+    """Return the unit that an address names.
+
+    Raises:
+        UnitNotFound
+    """
+    found = units.find_many(connection, platform_id, [code]).get(code)
+    if found is None:
+        raise UnitNotFound(f"'{code}' is neither an ISO 4217 currency nor a unit of this platform.")
+    return found
 
 
 def statement_page(
@@ -115,7 +127,7 @@ async def get_unit(
 ) -> Response:
     """How many decimals it has: one of it is 10^exponent minor units."""
     found = await edge_of(request).run(
-        actor.platform_id, lambda c: units.get(c, actor.platform_id, unit)
+        actor.platform_id, lambda c: known_unit(c, actor.platform_id, unit)
     )
     return json_response(presenters.unit(found))
 
@@ -155,7 +167,9 @@ async def statement(
     """Newest first, with the balance after each line. An account never used has none."""
     return await edge_of(request).run(
         actor.platform_id,
-        lambda c: statement_page(request, c, actor.platform_id, account, unit, limit, cursor),
+        lambda c: statement_page(
+            request, c, actor.platform_id, internal(account), unit, limit, cursor
+        ),
     )
 
 
@@ -173,6 +187,6 @@ async def list_postings(
 ) -> Response:
     """Oldest first."""
     found = await edge_of(request).run(
-        actor.platform_id, lambda c: accounts.postings(c, actor.platform_id, reference)
+        actor.platform_id, lambda c: accounts.postings(c, actor.platform_id, internal(reference))
     )
     return json_response({"data": [presenters.posting(one) for one in found]})

@@ -12,14 +12,15 @@ from starlette.responses import Response
 from ledger import accounts
 from service import clock
 from service.exchanges import money, payouts
+from service.exchanges.leaving import require_settled
 from service.http import presenters
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
-from service.http.idempotency import Answer, KeyHeader, once
+from service.http.idempotency import Answer, KeyHeader, once, replace_kept
 from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
-from service.http.routes.books import balances_of, statement_page
+from service.http.routes.books import balances_of, known_unit, statement_page
 from service.http.schemas.base import Instant, MemberId, UnitCode
 from service.http.schemas.platforms import (
     BalanceList,
@@ -139,10 +140,16 @@ async def change_member(
 async def erase_member(
     request: Request, member: MemberId, actor: Writer, key: KeyHeader = None
 ) -> Response:
-    """Name, e-mail, phone and `external_id` go for good; the books keep the bare id."""
+    """Name, e-mail, phone and `external_id` go for good; the books keep the bare id.
+
+    Refused while the member has an open exchange or a balance that is not zero.
+    """
 
     def work(connection: Connection, now: datetime) -> Answer:
-        return Answer(presenters.member(members.erase(connection, actor.platform_id, member, now)))
+        shown = presenters.member(members.erase(connection, actor.platform_id, member, now))
+        require_settled(connection, actor.platform_id, member)
+        replace_kept(connection, actor, f"/v1/members/{shown['id']}", shown)
+        return Answer(shown)
 
     return await once(request, edge_of(request), actor, key, work)
 
@@ -235,6 +242,7 @@ async def set_credit_limit(
 
     def work(connection: Connection) -> Response:
         members.find(connection, actor.platform_id, member)
+        known_unit(connection, actor.platform_id, unit)
         path = money.member_account(member)
         accounts.set_credit_limit(
             connection, actor.platform_id, path, unit, body.limit, clock.now()
