@@ -21,6 +21,7 @@ _PATH: Final = re.compile(
     r"(:[A-Za-z0-9_.-]{1,80}){0,3}"
 )
 _KIND: Final = re.compile(r"[a-z_]{1,40}")
+_UNIT: Final = re.compile(r"[A-Z][A-Z0-9_]{2,11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def _post(
 def _check(posting: Posting) -> None:
     if not posting.transfers:
         raise InvalidPosting(f"Posting {posting.key} moves nothing.")
-    if not 1 <= len(posting.key) <= 200 or not _KIND.fullmatch(posting.kind):
+    key = posting.key
+    if not (1 <= len(key) <= 200 and key.isprintable() and _KIND.fullmatch(posting.kind)):
         raise InvalidPosting(f"Posting {posting.key!r}: key or kind out of bounds.")
     if posting.reference is not None and not (
         len(posting.reference) <= 200 and posting.reference.isprintable()
@@ -139,6 +141,8 @@ def _check(posting: Posting) -> None:
             raise InvalidPosting(f"Posting {posting.key}: an amount is an integer.")
         if not 1 <= transfer.amount <= MOST_AMOUNT:
             raise InvalidPosting(f"Posting {posting.key}: an amount is 1 to {MOST_AMOUNT}.")
+        if not _UNIT.fullmatch(transfer.unit):
+            raise InvalidPosting(f"Posting {posting.key}: no unit has the code {transfer.unit!r}.")
         if transfer.debit == transfer.credit:
             raise InvalidPosting(f"Posting {posting.key}: {transfer.debit} to itself.")
         for path in (transfer.debit, transfer.credit):

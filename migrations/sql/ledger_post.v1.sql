@@ -21,13 +21,14 @@ DECLARE
     debits bigint[];
     credits bigint[];
 BEGIN
-    -- Claim the keys, in one order for everybody. Who comes second waits here for the first.
+    -- Claim the keys, in one order for everybody. Who comes second waits here for the first. A key
+    -- twice in one list goes to the first.
     INSERT INTO ledger.posting AS b
         (platform_id, id, key, hash, kind, reference, reverses, recorded_at)
     SELECT p_platform, n.id, n.key, n.hash, n.kind, n.reference, n.reverses, p_now
-    FROM unnest(p_ids, p_keys, p_hashes, p_kinds, p_references, p_reverses)
-        AS n (id, key, hash, kind, reference, reverses)
-    ORDER BY n.key
+    FROM unnest(p_ids, p_keys, p_hashes, p_kinds, p_references, p_reverses) WITH ORDINALITY
+        AS n (id, key, hash, kind, reference, reverses, ord)
+    ORDER BY n.key, n.ord
     ON CONFLICT (platform_id, key) DO NOTHING;
 
     SELECT array_agg(b.id IS NOT NULL ORDER BY n.ord) INTO created
@@ -93,6 +94,28 @@ ALTER FUNCTION ledger.write_batch(uuid, timestamptz, uuid[], text[], bytea[], te
 REVOKE ALL ON FUNCTION ledger.write_batch(uuid, timestamptz, uuid[], text[], bytea[], text[],
     text[], uuid[], integer[], text[], text[], bigint[], text[]) FROM PUBLIC;
 
+-- Lock the floored accounts of a list that is decided one by one, in the order of every list: its
+-- postings would lock them in theirs, and two such lists could wait for each other.
+CREATE FUNCTION ledger.lock_accounts(p_platform uuid, t_debit text[], t_credit text[], t_unit text[])
+    RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+BEGIN
+    PERFORM FROM ledger.account AS a
+    WHERE a.platform_id = p_platform AND a.floor IS NOT NULL
+      AND (a.path, a.unit) IN (
+          SELECT m.path, m.unit FROM unnest(t_debit || t_credit, t_unit || t_unit) AS m (path, unit))
+    ORDER BY a.id
+    FOR NO KEY UPDATE;
+END
+$$;
+ALTER FUNCTION ledger.lock_accounts(uuid, text[], text[], text[]) OWNER TO tierce_owner;
+REVOKE ALL ON FUNCTION ledger.lock_accounts(uuid, text[], text[], text[]) FROM PUBLIC;
+
 -- Post a list: one status per posting. When the list as a whole breaks a floor, its postings are
 -- decided one by one, in order; what is refused leaves no trace.
 CREATE FUNCTION ledger.post(
@@ -127,6 +150,7 @@ BEGIN
             RAISE;
         END IF;
     END;
+    PERFORM ledger.lock_accounts(p_platform, t_debit, t_credit, t_unit);
     FOR i IN 1 .. cardinality(p_ids) LOOP
         low := high + 1;
         WHILE high < cardinality(t_posting) AND t_posting[high + 1] = i LOOP
