@@ -8,9 +8,10 @@ from sqlalchemy import Connection, text
 
 
 def cut(connection: Connection, platform_id: UUID) -> int:
-    """Cut one platform's balances (in a transaction of the system's scope); return how many.
+    """Cut one platform's balances (in the system's scope); return how many.
 
-    How it stays right while transactions commit out of order: ``migrations/sql/ledger_cut.v1.sql``.
+    The transaction is the cut's own: one that has written already is refused. How a cut stays right
+    while transactions commit out of order: ``migrations/sql/ledger_cut.v1.sql``.
     """
     value: int = connection.execute(
         text("SELECT ledger.take_cut(:platform_id)"), {"platform_id": platform_id}

@@ -7,6 +7,9 @@
 -- whoever drew an id up to a mark's last_id either had finished at the mark's snapshot or is listed
 -- in it as running; once every such transaction has ended (xmin has passed the snapshot's xmax),
 -- everything up to last_id is settled for good.
+--
+-- A cut has a transaction of its own: a snapshot does not say of its own transaction whether it is
+-- finished, and a repeatable read would take its snapshot before it reads the sequence.
 CREATE FUNCTION ledger.take_cut(p_platform uuid) RETURNS bigint
     LANGUAGE plpgsql
     SECURITY DEFINER
@@ -17,6 +20,11 @@ DECLARE
     last bigint;
     cuts bigint;
 BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL
+       OR current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a cut is taken in a transaction of its own, read committed'
+            USING ERRCODE = 'active_sql_transaction';
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger.take_cut:' || p_platform, 0));
     SELECT coalesce(max(m.last_id), 0) INTO settled FROM ledger.mark AS m
     WHERE m.platform_id = p_platform
