@@ -22,6 +22,7 @@ from service.clock import now
 from service.config import settings
 from service.exchanges import sweep, timers
 from service.log import configure
+from service.platforms import answers
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ app: Final = wake.make_queue(
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+        "forget": {"task": wake.FORGET, "schedule": 3600.0, "options": {"expires": 3600.0}},
     },
 )
 
@@ -101,3 +103,10 @@ def audit_books() -> None:
     _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
     for problem in proof.problems:
         _log.critical("books_problem", problem=str(problem))
+
+
+@app.task(name=wake.FORGET)
+def forget_answers() -> None:
+    """Delete the answers kept under idempotency keys whose time is over."""
+    wake.begin(_broker(), wake.FORGET)
+    answers.forget(_engine(), now())
