@@ -1,4 +1,8 @@
-"""A process that lives one sale through and is killed by SIGKILL right after its n-th commit."""
+"""A process that, asked for it, lives a sale through in a child killed right after its n-th commit.
+
+The children are forked from here, where everything is imported and nothing else runs: a whole
+interpreter for each kill would take longer than the life that it ends.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ from service.exchanges.kinds import Role
 from tests.exchanges.world import World
 
 
-def main(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -> None:
-    """Fund, confirm twice and pay out; die after ``commits`` transactions (0: never)."""
+def live(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -> None:
+    """Fund, confirm twice and pay out; die after ``commits`` transactions."""
     engine = db.create_engine(url, 2)
     world = World.__new__(World)
     world.reopen(engine, UUID(platform_id), datetime.fromisoformat(now))
@@ -37,6 +41,21 @@ def main(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -
     world.sweep()
 
 
+def main(url: str) -> None:
+    """Answer each line ``platform exchange now commits`` with the exit status of its child."""
+    for line in sys.stdin:
+        platform_id, exchange_id, now, commits = line.split()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                live(url, platform_id, exchange_id, now, int(commits))
+                status = 0
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(ended), flush=True)
+
+
 if __name__ == "__main__":
-    url_, platform_, exchange_, now_, commits_ = sys.argv[1:]
-    main(url_, platform_, exchange_, now_, int(commits_))
+    main(sys.argv[1])

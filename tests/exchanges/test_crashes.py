@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,23 +19,28 @@ from tests.exchanges.world import World
 ROOT = Path(__file__).parents[2]
 
 
-def _child(world: World, url: str, exchange: Exchange, commits: int) -> int:
-    """Run the life in a process of its own; return its exit status."""
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.exchanges.crash_child",
-            url,
-            str(world.platform_id),
-            str(exchange.id),
-            world.now.isoformat(),
-            str(commits),
-        ],
+@pytest.fixture
+def crasher(database_url: str) -> Iterator[Callable[[World, Exchange, int], int]]:
+    """Live an exchange through in a process killed after so many commits; answer how it ended."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.exchanges.crash_child", database_url],
         cwd=ROOT,
-        timeout=60,
-        check=False,
-    ).returncode
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        asked, told = process.stdin, process.stdout
+        assert asked is not None
+        assert told is not None
+
+        def crash(world: World, exchange: Exchange, commits: int) -> int:
+            line = f"{world.platform_id} {exchange.id} {world.now.isoformat()} {commits}"
+            print(line, file=asked, flush=True)
+            return int(told.readline())
+
+        yield crash
+        asked.close()
+        process.wait(10)
 
 
 def _payments(world: World) -> dict[str, list[str]]:
@@ -51,18 +57,18 @@ def _payments(world: World) -> dict[str, list[str]]:
 
 @pytest.mark.timeout(240)
 def test_a_kill_after_any_commit_of_fund_and_payout_loses_and_doubles_nothing(
-    world: World, database_url: str
+    world: World, crasher: Callable[[World, Exchange, int], int]
 ) -> None:
     # How many commits a whole life has is counted, not assumed.
     killed, commits = -signal.SIGKILL, 1
     while True:
         exchange = world.sale(1_000)
-        status = _child(world, database_url, exchange, commits)
+        status = crasher(world, exchange, commits)
         _go_on(world, exchange)
         if status == 0:
             break
         assert status == killed, f"after {commits} commits the process ended with {status}"
-        commits += 3 if commits > 30 else 1
+        commits += 1
     assert commits > 10
     assert world.outside() == 0
     paid = _payments(world)
