@@ -19,7 +19,7 @@ from ledger.refusals import Refusal
 from service.cli import seed
 from service.cli.home import CommandError, Home, HomeInUse
 from service.cli.main import main
-from service.cli.processes import Child
+from service.cli.processes import CHILDREN, Child
 from service.clock import now
 from service.config import settings
 from service.db import SYSTEM, transaction
@@ -352,13 +352,14 @@ def test_a_child_that_keeps_ending_is_given_up_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.cli.processes._MOST_RESTARTS", 1)
-    child = Child("api", tmp_path / "api.log", {**os.environ, "TIERCE_PORT": "none"})
+    monkeypatch.setitem(CHILDREN, "api", "no.such.module")
+    child = Child("api", tmp_path / "api.log", os.environ)
     child.start()
     try:
         _wait_for_end(child)
         child.restart()
         _wait_for_end(child)
-        with pytest.raises(CommandError, match="Input should be a valid integer"):
+        with pytest.raises(CommandError, match="No module named"):
             child.restart()
     finally:
         child.stop()
