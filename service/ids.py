@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from threading import Lock
 from typing import Final
 from uuid import UUID
 
@@ -32,13 +33,41 @@ PREFIXES: Final = {
 }
 
 
+class _Clock:
+    """The last UUIDv7 of this process, so that the next is greater (RFC 9562 §6.2, method 2)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._millisecond = 0
+        self._random = 0
+
+    def next(self) -> tuple[int, int]:
+        """Return milliseconds and 74 random bits, together greater than ever before."""
+        with self._lock:
+            now = time.time_ns() // 1_000_000
+            if now > self._millisecond:
+                # The top bit is left clear, as room to count within the millisecond.
+                self._millisecond, self._random = now, secrets.randbits(73)
+            else:
+                self._random += 1 + secrets.randbits(32)
+                if self._random >> 74:
+                    self._millisecond, self._random = self._millisecond + 1, secrets.randbits(73)
+            return self._millisecond, self._random
+
+
+_clock: Final = _Clock()
+
+
 def uuid7() -> UUID:
-    """Return a new UUIDv7: 48 bits of Unix milliseconds and 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)
+    """Return a new UUIDv7, greater than every one that this process made before.
+
+    48 bits of Unix milliseconds, version, 12 random bits, variant, 62 random bits. Within one
+    millisecond the random bits count on by random steps, so that events written together keep
+    their order.
+    """
+    milliseconds, random = _clock.next()
+    high, low = random >> 62, random & (1 << 62) - 1
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (high << 64) | (0x2 << 62) | low)
 
 
 def encode(kind: str, value: UUID) -> str:
