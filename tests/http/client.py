@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
@@ -84,11 +85,11 @@ class Api:
         body: Any = None,
         *,
         key: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         **more: Any,
     ) -> httpx.Response:
         """Send a request; a POST gets an idempotency key of its own unless one is given."""
-        sent = dict(headers or {})
+        sent: dict[str, str | bytes] = dict(headers or {})
         if self.bearer is not None:
             sent.setdefault("Authorization", f"Bearer {self.bearer}")
         if method == "POST":
@@ -123,6 +124,17 @@ class Api:
         """Add a member."""
         name = external_id or f"m-{secrets.token_hex(8)}"
         return self.made("/v1/members", {"external_id": name, **more})
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        """Return the platform's events, newest first, once there are ``count``.
+
+        The feed stops before the oldest transaction still running, on the whole server.
+        """
+        deadline = time.monotonic() + 30
+        while len(found := self.read("/v1/events", limit=100)["data"]) < count:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+        return list(found)
 
     def acting(self, member_id: str) -> Api:
         """Return the API as a member meets it, by a token of their own."""

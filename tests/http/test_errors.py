@@ -72,7 +72,7 @@ def test_a_request_id_is_taken_over(api: Api, given: str) -> None:
     "given", ["", "x", "a b c d e", "A" * 200, "<script>alert(1)</script>", "é" * 9]
 )
 def test_a_request_id_that_could_not_be_quoted_is_replaced(api: Api, given: str) -> None:
-    answer = api.send("GET", "/v1/members", headers={"X-Request-Id": given.encode()})  # type: ignore[dict-item]
+    answer = api.send("GET", "/v1/members", headers={"X-Request-Id": given.encode()})
     assert answer.headers["x-request-id"].startswith("req_")
 
 

@@ -78,7 +78,7 @@ def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
         {"external_id": "anne"},
         headers={
             "Authorization": f"Bearer {api.bearer}",
-            "Idempotency-Key": key,
+            "Idempotency-Key": key.encode(),
         },
     )
     problem(answer, 400, "idempotency_key_invalid")

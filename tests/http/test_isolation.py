@@ -98,7 +98,7 @@ def rich(api: Api) -> dict[str, str]:
         "member": payer,
         "exchange": exchange["id"],
         "payment": funded["payment"],
-        "event": api.read("/v1/events")["data"][0]["id"],
+        "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
         "account": f"member:{payer}",

@@ -20,6 +20,7 @@ def _fill(api: Api) -> dict[str, int]:
         )
     for number in range(4):
         api.made("/v1/api-keys", {"label": str(number), "scopes": ["members:read"]})
+    api.events(4)
     return {"/v1/members": 5, "/v1/exchanges": 4, "/v1/api-keys": 5, "/v1/events": 4}
 
 
@@ -74,10 +75,11 @@ def test_a_feed_followed_from_its_last_cursor_gives_each_event_once_in_order(api
     payer, payee = api.member()["id"], api.member()["id"]
     seen: list[str] = []
     cursor: dict[str, str] = {}
-    for _ in range(3):
+    for number in range(3):
         body = {"kind": "gift", "title": "Books", "payer": payer, "payee": payee}
         exchange = api.made("/v1/exchanges", body)["id"]
         api.made(f"/v1/exchanges/{exchange}/cancel", {"member": payee})
+        api.events(2 * number + 2)
         page = api.read("/v1/events", order="asc", limit=1, **cursor)
         seen += [line["id"] for line in page["data"]]
         assert page["next_cursor"] is not None
