@@ -223,6 +223,20 @@ def test_a_decimal_amount_is_told_how_its_unit_is_written(
         assert word in detail, detail
 
 
+def test_of_many_each_wrong_one_is_told_where_it_stands_and_the_others_are_made(api: Api) -> None:
+    payer, payee = api.member()["id"], api.member()["id"]
+    good = {**_SALE, "payer": payer, "payee": payee}
+    decimal = {**good, "legs": [{"amount": {"amount": "1.234", "unit": "TND"}}]}
+    unknown = {**good, "legs": [{"amount": {"amount": 1, "unit": "XXX"}}]}
+    made = api.made("/v1/exchanges/batch", {"exchanges": [good, decimal, unknown, good]})
+    outcomes = made["outcomes"]
+    assert [one["status"] for one in outcomes] == [201, 422, 422, 201]
+    assert outcomes[1]["problem"]["pointer"] == "/exchanges/1/legs/0/amount/amount"
+    assert "1.234 TND is 1234" in outcomes[1]["problem"]["detail"]
+    assert outcomes[2]["problem"]["pointer"] == "/exchanges/2/legs/0/amount/unit"
+    assert len(api.read("/v1/exchanges")["data"]) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "pointer"),
     [

@@ -140,7 +140,7 @@ def _batch(
         try:
             read.append(ProposeBody.model_validate(given))
         except ValidationError as error:
-            read.append(_invalid(error, index, asked))
+            read.append(_invalid(error, given, index, asked))
     outcomes = iter(
         propose(
             connection,
@@ -164,8 +164,10 @@ def _batch(
     return found
 
 
-def _invalid(error: ValidationError, index: int, asked: str) -> dict[str, Any]:
-    errors = invalid_errors(error.errors(), ("exchanges", index))
+def _invalid(
+    error: ValidationError, given: dict[str, Any], index: int, asked: str
+) -> dict[str, Any]:
+    errors = invalid_errors(error.errors(), ("exchanges", index), given)
     return problem_body(
         422,
         "invalid_request",
