@@ -133,6 +133,20 @@ class Server(ABC):
         """The pid of the server this object started or adopted."""
         return self._process.pid if self._process else None
 
+    @property
+    def runs(self) -> bool:
+        """Whether the server that this object started or adopted is alive."""
+        if self._child is not None and self._child.poll() is not None:
+            return False
+        try:
+            return (
+                self._process is not None
+                and self._process.is_running()
+                and self._process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:
+            return False
+
     def start(self) -> bool:
         """Start the server, or adopt the one already running in this folder; wait until it answers.
 
@@ -143,7 +157,7 @@ class Server(ABC):
             ServerError: it cannot run here; the message says why and what to do.
         """
         with self._locked():
-            self._process = self.find()
+            self._process, self._child = self.find(), None
             self.port = self._read_port()
             adopted = self._process is not None and self._becomes_ready(self._process)
             if not adopted:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from alembic.util import CommandError as UnknownRevision
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SQLAlchemyError as error:
         complain(f"tierce: the database refused: {str(error).splitlines()[0]}")
         complain("`tierce doctor` looks for the cause and says how to mend it.")
+        return 1
+    except UnknownRevision as error:
+        complain(f"tierce: the database was made by another version of Tierce ({error}).")
+        complain("Use that version or a newer one; this one leaves the database as it is.")
         return 1
     except KeyboardInterrupt:
         complain("tierce: interrupted")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import httpx
 from pydantic import SecretStr
@@ -25,7 +25,7 @@ from service.config import Settings
 from service.db import create_engine
 from service.demo import play
 from service.local import ServerError
-from service.processes import HOST, port_is_free
+from service.processes import HOST, Server, port_is_free
 
 _READY_SECONDS: Final = 60.0
 
@@ -141,10 +141,8 @@ def _run(
     say(f"\n{proof}")
     if once:
         return 0 if held and not proof.problems else 1
-    with signals.listening():
-        say(_what_next(home, address, found))
-        _watch(children)
-    return 0
+    say(_what_next(home, address, found))
+    return _watch(signals, children, _embedded(home, settings))
 
 
 _WHAT_NEXT: Final = """
@@ -239,14 +237,40 @@ def _wait_until_ready(address: Address, children: Sequence[Child]) -> None:
     )
 
 
-def _watch(children: Sequence[Child]) -> None:
+def _embedded(home: Home, settings: Settings) -> list[Server]:
+    """Return the servers that are ours to look after."""
+    ours: list[Server] = []
+    if settings.database_url is None:
+        ours.append(home.postgres)
+    if settings.redis_url is None:
+        ours.append(home.valkey)
+    return ours
+
+
+def _watch(signals: _Signals, children: Sequence[Child], servers: Sequence[Server]) -> NoReturn:
     """Stay, and start again what ends by itself, until interrupted."""
     while True:
+        with signals.listening():
+            time.sleep(0.5)
+        for server in servers:
+            if not server.runs:
+                _revive(server)
         for child in children:
             if not child.runs:
                 say(f"The {child.name} ended by itself; starting it again (see {child.log}).")
                 child.restart()
-        time.sleep(0.5)
+
+
+def _revive(server: Server) -> None:
+    """Start a server again where everybody expects it; it replays its own log first."""
+    say(f"{server.title} ended by itself; starting it again (see {server.log}).")
+    port = server.port
+    server.start()
+    if server.port != port:
+        raise CommandError(
+            f"{server.title} ended, and its port {port} is taken by another program now: "
+            "start Tierce again."
+        )
 
 
 def _stop(children: Sequence[Child]) -> None:

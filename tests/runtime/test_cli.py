@@ -330,6 +330,22 @@ def test_the_doctor_finds_a_schema_that_is_behind(
     assert "Run `tierce migrate`" in capsys.readouterr().out
 
 
+def test_a_database_of_a_newer_version_is_left_as_it_is(
+    own_database: str, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    move = text("UPDATE tierce_migration SET version_num = :to WHERE version_num = :from_")
+    with engine.connect() as connection:
+        current = connection.execute(text("SELECT version_num FROM tierce_migration")).scalar_one()
+        try:
+            connection.execute(move, {"to": "9999", "from_": current})
+            connection.commit()
+            assert main(["migrate"]) == 1
+        finally:
+            connection.execute(move, {"to": current, "from_": "9999"})
+            connection.commit()
+    assert "another version of Tierce" in capsys.readouterr().err
+
+
 def test_a_refusal_of_the_domain_is_told_not_thrown(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
