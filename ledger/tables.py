@@ -99,5 +99,5 @@ mark: Final = Table(
     metadata,
     Column("platform_id", Uuid, primary_key=True),
     Column("last_id", BigInteger, primary_key=True),
-    Column("snapshot", SystemType("pg_snapshot"), nullable=False),
+    Column("tx", SystemType("xid8"), nullable=False),
 )

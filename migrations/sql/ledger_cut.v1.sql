@@ -4,12 +4,14 @@
 --
 -- low_id bounds the search for those: no transfer with id <= low_id can still commit. An id is
 -- drawn by a transaction that has its transaction id already (its posting was inserted before), so
--- whoever drew an id up to a mark's last_id either had finished at the mark's snapshot or is listed
--- in it as running; once every such transaction has ended (xmin has passed the snapshot's xmax),
--- everything up to last_id is settled for good.
+-- whoever drew an id up to a mark's last_id is older than the mark's own transaction, whose id was
+-- drawn after last_id was read; once all older ones have ended (xmin has come to it), everything up
+-- to last_id is settled for good. The xmax of a snapshot would not do for this: it follows the
+-- latest transaction that has ended, and younger ones run already.
 --
 -- A cut has a transaction of its own: a snapshot does not say of its own transaction whether it is
--- finished, and a repeatable read would take its snapshot before it reads the sequence.
+-- finished, and one that has written drew its id before the sequence is read. Read committed: who
+-- waited here sees the cut before.
 CREATE FUNCTION ledger.take_cut(p_platform uuid) RETURNS bigint
     LANGUAGE plpgsql
     SECURITY DEFINER
@@ -27,14 +29,13 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ledger.take_cut:' || p_platform, 0));
     SELECT coalesce(max(m.last_id), 0) INTO settled FROM ledger.mark AS m
-    WHERE m.platform_id = p_platform
-      AND pg_snapshot_xmax(m.snapshot) <= pg_snapshot_xmin(pg_current_snapshot());
-    DELETE FROM ledger.mark AS m WHERE m.platform_id = p_platform AND m.last_id < settled;
-    -- The sequence is read before the snapshot is taken: two statements, in this order.
+    WHERE m.platform_id = p_platform AND m.tx <= pg_snapshot_xmin(pg_current_snapshot());
+    -- The sequence is read before this transaction draws its id: nothing is written above.
     SELECT coalesce(pg_sequence_last_value('ledger.transfer_id_seq'), 0) INTO last;
-    INSERT INTO ledger.mark (platform_id, last_id, snapshot)
-    VALUES (p_platform, last, pg_current_snapshot())
+    INSERT INTO ledger.mark (platform_id, last_id, tx)
+    VALUES (p_platform, last, pg_current_xact_id())
     ON CONFLICT (platform_id, last_id) DO NOTHING;
+    DELETE FROM ledger.mark AS m WHERE m.platform_id = p_platform AND m.last_id < settled;
 
     INSERT INTO ledger.cut AS old (platform_id, account_id, balance, snapshot, low_id)
     SELECT p_platform, a.id, ledger.unfloored_balance(p_platform, a.id), pg_current_snapshot(),

@@ -2,6 +2,42 @@
 -- enable_* off: every join here is from a short list into an index, and a plan cached while the
 -- tables were empty must not turn into a scan of them when they are large.
 
+-- Open what the postings marked in created use for the first time, in one order for everybody.
+CREATE FUNCTION ledger.open_accounts(
+    p_platform uuid, p_now timestamptz, created boolean[],
+    t_posting integer[], t_debit text[], t_credit text[], t_unit text[]
+) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    INSERT INTO ledger.account (platform_id, path, unit, floor, opened_at)
+    SELECT p_platform, fresh.path, fresh.unit,
+           CASE WHEN split_part(fresh.path, ':', 1) = 'member' THEN -coalesce(u.credit_limit, 0)
+                WHEN split_part(fresh.path, ':', 1) IN ('hold', 'transit') THEN 0 END,
+           p_now
+    FROM (
+        SELECT DISTINCT used.path, used.unit
+        FROM (
+            SELECT x.path, x.unit FROM unnest(t_debit, t_unit, t_posting) AS x (path, unit, ord)
+            WHERE created[x.ord]
+            UNION ALL
+            SELECT x.path, x.unit FROM unnest(t_credit, t_unit, t_posting) AS x (path, unit, ord)
+            WHERE created[x.ord]
+        ) AS used
+        WHERE NOT EXISTS (SELECT FROM ledger.account AS a WHERE a.platform_id = p_platform
+                          AND a.path = used.path AND a.unit = used.unit)
+    ) AS fresh
+    LEFT JOIN ledger.unit AS u ON u.platform_id = p_platform AND u.code = fresh.unit
+    ORDER BY fresh.path, fresh.unit
+    ON CONFLICT (platform_id, path, unit) DO NOTHING;
+END
+$$;
+ALTER FUNCTION ledger.open_accounts(uuid, timestamptz, boolean[], integer[], text[], text[], text[])
+    OWNER TO tierce_owner;
+REVOKE ALL ON FUNCTION ledger.open_accounts(uuid, timestamptz, boolean[], integer[], text[], text[],
+    text[]) FROM PUBLIC;
+
 -- Write a list of postings whole, or fail whole. Arrays t_* are the transfers in order, t_posting
 -- the ordinal of the posting each belongs to. Returns per posting: created, exists or differs.
 CREATE FUNCTION ledger.write_batch(
@@ -35,27 +71,7 @@ BEGIN
     FROM unnest(p_ids) WITH ORDINALITY AS n (id, ord)
     LEFT JOIN ledger.posting AS b ON b.platform_id = p_platform AND b.id = n.id;
 
-    -- Open what is used for the first time.
-    INSERT INTO ledger.account (platform_id, path, unit, floor, opened_at)
-    SELECT p_platform, fresh.path, fresh.unit,
-           CASE WHEN split_part(fresh.path, ':', 1) = 'member' THEN -coalesce(u.credit_limit, 0)
-                WHEN split_part(fresh.path, ':', 1) IN ('hold', 'transit') THEN 0 END,
-           p_now
-    FROM (
-        SELECT DISTINCT used.path, used.unit
-        FROM (
-            SELECT x.path, x.unit FROM unnest(t_debit, t_unit, t_posting) AS x (path, unit, ord)
-            WHERE created[x.ord]
-            UNION ALL
-            SELECT x.path, x.unit FROM unnest(t_credit, t_unit, t_posting) AS x (path, unit, ord)
-            WHERE created[x.ord]
-        ) AS used
-        WHERE NOT EXISTS (SELECT FROM ledger.account AS a WHERE a.platform_id = p_platform
-                          AND a.path = used.path AND a.unit = used.unit)
-    ) AS fresh
-    LEFT JOIN ledger.unit AS u ON u.platform_id = p_platform AND u.code = fresh.unit
-    ORDER BY fresh.path, fresh.unit
-    ON CONFLICT (platform_id, path, unit) DO NOTHING;
+    PERFORM ledger.open_accounts(p_platform, p_now, created, t_posting, t_debit, t_credit, t_unit);
 
     SELECT array_agg(d.id ORDER BY x.ord), array_agg(c.id ORDER BY x.ord) INTO debits, credits
     FROM unnest(t_debit, t_credit, t_unit) WITH ORDINALITY AS x (debit, credit, unit, ord)
@@ -94,10 +110,12 @@ ALTER FUNCTION ledger.write_batch(uuid, timestamptz, uuid[], text[], bytea[], te
 REVOKE ALL ON FUNCTION ledger.write_batch(uuid, timestamptz, uuid[], text[], bytea[], text[],
     text[], uuid[], integer[], text[], text[], bigint[], text[]) FROM PUBLIC;
 
--- Lock the floored accounts of a list that is decided one by one, in the order of every list: its
--- postings would lock them in theirs, and two such lists could wait for each other.
-CREATE FUNCTION ledger.lock_accounts(p_platform uuid, t_debit text[], t_credit text[], t_unit text[])
-    RETURNS void
+-- Open and lock the accounts of a list that is decided one by one, in the order of every list: its
+-- postings would do so in theirs, and two such lists could wait for each other in a ring.
+CREATE FUNCTION ledger.lock_accounts(
+    p_platform uuid, p_now timestamptz, created boolean[],
+    t_posting integer[], t_debit text[], t_credit text[], t_unit text[]
+) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
@@ -105,6 +123,7 @@ CREATE FUNCTION ledger.lock_accounts(p_platform uuid, t_debit text[], t_credit t
     SET enable_mergejoin = off
     AS $$
 BEGIN
+    PERFORM ledger.open_accounts(p_platform, p_now, created, t_posting, t_debit, t_credit, t_unit);
     PERFORM FROM ledger.account AS a
     WHERE a.platform_id = p_platform AND a.floor IS NOT NULL
       AND (a.path, a.unit) IN (
@@ -113,11 +132,14 @@ BEGIN
     FOR NO KEY UPDATE;
 END
 $$;
-ALTER FUNCTION ledger.lock_accounts(uuid, text[], text[], text[]) OWNER TO tierce_owner;
-REVOKE ALL ON FUNCTION ledger.lock_accounts(uuid, text[], text[], text[]) FROM PUBLIC;
+ALTER FUNCTION ledger.lock_accounts(uuid, timestamptz, boolean[], integer[], text[], text[], text[])
+    OWNER TO tierce_owner;
+REVOKE ALL ON FUNCTION ledger.lock_accounts(uuid, timestamptz, boolean[], integer[], text[], text[],
+    text[]) FROM PUBLIC;
 
 -- Post a list: one status per posting. When the list as a whole breaks a floor, its postings are
--- decided one by one, in order; what is refused leaves no trace.
+-- decided one by one, in order; what is refused leaves no trace but, in a longer list, an account
+-- opened at zero.
 CREATE FUNCTION ledger.post(
     p_platform uuid, p_now timestamptz,
     p_ids uuid[], p_keys text[], p_hashes bytea[], p_kinds text[], p_references text[],
@@ -151,7 +173,10 @@ BEGIN
             RAISE;
         END IF;
     END;
-    PERFORM ledger.lock_accounts(p_platform, t_debit, t_credit, t_unit);
+    IF cardinality(p_ids) > 1 THEN
+        PERFORM ledger.lock_accounts(p_platform, p_now, array_fill(true, ARRAY[cardinality(p_ids)]),
+            t_posting, t_debit, t_credit, t_unit);
+    END IF;
     FOR i IN 1 .. cardinality(p_ids) LOOP
         low := high + 1;
         WHILE high < cardinality(t_posting) AND t_posting[high + 1] = i LOOP

@@ -101,10 +101,11 @@ CREATE TABLE ledger.cut (
 );
 CALL service.make_tenant_table('ledger.cut', 'SELECT');
 
+-- Every transfer up to last_id was drawn by a transaction older than tx.
 CREATE TABLE ledger.mark (
-    platform_id uuid        NOT NULL,
-    last_id     bigint      NOT NULL,
-    snapshot    pg_snapshot NOT NULL,
+    platform_id uuid   NOT NULL,
+    last_id     bigint NOT NULL,
+    tx          xid8   NOT NULL,
     CONSTRAINT pk_mark PRIMARY KEY (platform_id, last_id)
 );
 CALL service.make_tenant_table('ledger.mark', 'SELECT');

@@ -108,7 +108,7 @@ def test_a_running_instance_inserts_only_through_the_one_writer(books: Books, ro
     refused(
         books, role, "INSERT INTO ledger.cut VALUES (:p, 1, 0, pg_current_snapshot(), 0)", _DENIED
     )
-    refused(books, role, "INSERT INTO ledger.mark VALUES (:p, 1, pg_current_snapshot())", _DENIED)
+    refused(books, role, "INSERT INTO ledger.mark VALUES (:p, 1, pg_current_xact_id())", _DENIED)
 
 
 @pytest.mark.parametrize("role", RUNNING)
@@ -125,7 +125,8 @@ def test_a_running_instance_calls_no_inner_function(books: Books, role: str) -> 
         "ledger.write_batch(:p, now(), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', "
         "'{}')",
         "ledger.floor_broken(:p, '{}', '{}', '{}', '{}')",
-        "ledger.lock_accounts(:p, '{}', '{}', '{}')",
+        "ledger.open_accounts(:p, now(), '{}', '{}', '{}', '{}', '{}')",
+        "ledger.lock_accounts(:p, now(), '{}', '{}', '{}', '{}', '{}')",
     )
     for call in inner:
         refused(books, role, f"SELECT {call}", _DENIED)
