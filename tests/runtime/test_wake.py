@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -14,12 +16,17 @@ from service.wake import SWEEP, TIMERS, Waker, begin
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    """The broker, with nothing in it."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
+def client(redis_url: str, run_folder: Path) -> Iterator[redis.Redis]:
+    """The broker with nothing of ours in it, for one test at a time: it may be a shared one."""
+    with redis.Redis.from_url(redis_url) as client, (run_folder / "broker").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _clear(client)
         yield client
-        client.flushdb()
+        _clear(client)
+
+
+def _clear(client: redis.Redis) -> None:
+    client.delete("tierce", *(f"tierce:woken:{name}" for name in (SWEEP, TIMERS)))
 
 
 def queued(client: redis.Redis) -> int:
