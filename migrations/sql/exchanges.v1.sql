@@ -160,6 +160,24 @@ CREATE TABLE service.checkpoint (
 );
 CALL service.make_tenant_table('service.checkpoint', 'SELECT, INSERT, UPDATE, DELETE');
 
+-- Met is met, and a checkpoint that somebody spoke on is not removed. (A counter-offer replaces the
+-- checkpoints of an exchange on which nobody can have spoken yet.)
+CREATE FUNCTION service.keep_checkpoint() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.met_at IS NOT NULL
+       OR (TG_OP = 'DELETE' AND (OLD.payer_at IS NOT NULL OR OLD.payee_at IS NOT NULL)) THEN
+        RAISE EXCEPTION 'checkpoint % of exchange % stands', OLD.name, OLD.exchange_id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN coalesce(NEW, OLD);
+END
+$$;
+ALTER FUNCTION service.keep_checkpoint() OWNER TO tierce_owner;
+CREATE TRIGGER keep_checkpoint BEFORE UPDATE OR DELETE ON service.checkpoint
+    FOR EACH ROW EXECUTE FUNCTION service.keep_checkpoint();
+
 -- A member's word on a checkpoint: an append-only fact.
 CREATE TABLE service.confirmation (
     platform_id uuid        NOT NULL,

@@ -15,12 +15,15 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine, RowMapping, select, text
+from sqlalchemy.exc import DBAPIError
 
 from ledger.refusals import Refusal
 from service import db
 from service.exchanges import reports
+from service.exchanges.advance import BrokenBooks
 from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
+from service.exchanges.store import LostWrite
 from service.payments import inbox, payments
 from service.payments.inbox import Received
 from service.payments.payments import LEASE
@@ -31,6 +34,8 @@ from service.payments.tables import payment
 
 _log = structlog.get_logger(__name__)
 
+#: What may go wrong with one payment without being a reason to leave the others alone.
+_OF_ONE: Final = (reports.AmountDiffers, BrokenBooks, LostWrite, DBAPIError, Refusal)
 #: How many payments or events one round takes.
 BATCH: Final = 100
 
@@ -99,7 +104,7 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
         with db.transaction(desk.engine, event.platform_id) as connection:
             reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
             inbox.applied(connection, event, now)
-    except (ProviderUnavailable, ProviderRefused, reports.AmountDiffers, Refusal) as error:
+    except (ProviderUnavailable, ProviderRefused, *_OF_ONE) as error:
         _log.error("event_put_off", event=event.event_id, error=str(error))
         inbox.put_off(desk.engine, event, str(error), now)
         return 0
@@ -138,9 +143,7 @@ def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> No
 def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
     platform_id = row["platform_id"]
     try:
-        seen: Object | str = _call(desk, row)
-    except ProviderRefused as refusal:
-        seen = refusal.failure
+        seen = _call(desk, row)
     except ProviderUnavailable as error:
         _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
         _later(desk, row, now)
@@ -148,28 +151,39 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
     try:
         with db.transaction(desk.engine, platform_id) as connection:
             reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
-    except reports.AmountDiffers as error:
-        _log.critical("amount_differs", payment=str(row["id"]), error=str(error))
+    except _OF_ONE as error:
+        _log.critical("payment_put_off", payment=str(row["id"]), error=str(error))
         _later(desk, row, now)
         return 0
     return 1
 
 
-def _call(desk: Desk, row: RowMapping) -> Object:
+def _call(desk: Desk, row: RowMapping) -> Object | str:
+    """Ask the provider what is to be asked of this row; text is the code of a final refusal.
+
+    Only a request that was never taken can be refused for good. A provider that refuses to cancel
+    or to show what it took has told nothing about the money: it is asked again later.
+    """
     provider = desk.providers[row["provider"]]
+    platform_id, ref = row["platform_id"], row["provider_ref"]
     request = _request(desk, row)
     db.outside_transaction()
-    seen: Object
-    if row["provider_ref"] is None:
+    if ref is None:
         # Even a payment nobody wants any more is asked for: an earlier call may have reached the
         # provider, and only its answer tells what there is to call back.
-        seen = provider.submit(request)
+        try:
+            seen = provider.submit(request)
+        except ProviderRefused as refusal:
+            return refusal.failure
         if not row["cancel_wanted"]:
             return seen
-        return provider.cancel(row["platform_id"], seen.ref)
-    if row["cancel_wanted"]:
-        return provider.cancel(row["platform_id"], row["provider_ref"])
-    return provider.retrieve(row["platform_id"], row["provider_ref"])
+        ref = seen.ref
+    try:
+        if row["cancel_wanted"]:
+            return provider.cancel(platform_id, ref)
+        return provider.retrieve(platform_id, ref)
+    except ProviderRefused as refusal:
+        raise ProviderUnavailable(str(refusal)) from refusal
 
 
 def _request(desk: Desk, row: RowMapping) -> Request:
