@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid4
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from ledger.refusals import AlreadyReversed, InvalidPosting, PostingNotFound
 
@@ -184,5 +186,12 @@ def reverse(
         tuple(Transfer(row.credit, row.debit, row.amount, row.unit) for row in reversed(rows)),
         rows[0].reference,
     )
-    (outcome,) = _post(connection, platform_id, [mirror], [rows[0].id], now)
+    try:
+        with connection.begin_nested():
+            (outcome,) = _post(connection, platform_id, [mirror], [rows[0].id], now)
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation) and rows[0].undone_by is None:
+            # Somebody undid it since it was read above: look again at who.
+            return reverse(connection, platform_id, key, new_key, now)
+        raise
     return outcome
