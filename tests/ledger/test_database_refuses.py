@@ -16,9 +16,9 @@ from ledger.posting import post
 from service.db import SYSTEM, transaction
 from tests.ledger.books import OUTSIDE, A, B, Books, move
 
-RUNTIME, SYSTEM_ROLE, OWNER, SUPERUSER = "tierce_runtime", "tierce_system", "tierce_owner", None
+RUNTIME, SYSTEM_ROLE, OWNER, LOGIN = "tierce_runtime", "tierce_system", "tierce_owner", None
 RUNNING = [RUNTIME, SYSTEM_ROLE]
-MAKING = [OWNER, SUPERUSER]
+MAKING = [OWNER, LOGIN]
 EVERYBODY = [*RUNNING, *MAKING]
 _DENIED = errors.InsufficientPrivilege
 _APPEND_ONLY = errors.RestrictViolation
