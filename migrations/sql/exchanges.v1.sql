@@ -51,12 +51,32 @@ CREATE INDEX ix_exchange_platform_id_payer_id ON service.exchange (platform_id, 
 CREATE INDEX ix_exchange_platform_id_payee_id ON service.exchange (platform_id, payee_id, id);
 CALL service.make_tenant_table('service.exchange', 'SELECT, INSERT, UPDATE');
 
--- An exchange that has ended stays as it ended; only its event counter goes on, for payments that
--- are still on their way to the members.
-CREATE FUNCTION service.keep_ended_exchange() RETURNS trigger
+-- Who and what an exchange is about never changes; its terms not after both have agreed. One that
+-- has ended stays as it ended; only its event counter goes on, for payments that are still on their
+-- way to the members.
+CREATE FUNCTION service.keep_exchange() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    IF (OLD.kind, OLD.steps_version, OLD.payer_id, OLD.payee_id, OLD.external_id, OLD.created_at)
+       IS DISTINCT FROM
+       (NEW.kind, NEW.steps_version, NEW.payer_id, NEW.payee_id, NEW.external_id, NEW.created_at)
+    THEN
+        RAISE EXCEPTION 'what exchange % is about cannot change', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.agreed_at IS NOT NULL AND
+       (OLD.terms, OLD.terms_hash, OLD.provider, OLD.payer_agreed_at, OLD.payee_agreed_at,
+        OLD.agreed_at, OLD.proposed_by, OLD.proposed_at) IS DISTINCT FROM
+       (NEW.terms, NEW.terms_hash, NEW.provider, NEW.payer_agreed_at, NEW.payee_agreed_at,
+        NEW.agreed_at, NEW.proposed_by, NEW.proposed_at) THEN
+        RAISE EXCEPTION 'the terms of exchange % are frozen', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.funded_at IS NOT NULL AND OLD.funded_at IS DISTINCT FROM NEW.funded_at THEN
+        RAISE EXCEPTION 'exchange % was funded once', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     IF OLD.closed_at IS NOT NULL
        AND (OLD.state, OLD.closed_at, OLD.terms_hash) IS DISTINCT FROM
            (NEW.state, NEW.closed_at, NEW.terms_hash) THEN
@@ -66,9 +86,9 @@ BEGIN
     RETURN NEW;
 END
 $$;
-ALTER FUNCTION service.keep_ended_exchange() OWNER TO tierce_owner;
-CREATE TRIGGER keep_ended BEFORE UPDATE ON service.exchange
-    FOR EACH ROW EXECUTE FUNCTION service.keep_ended_exchange();
+ALTER FUNCTION service.keep_exchange() OWNER TO tierce_owner;
+CREATE TRIGGER keep_exchange BEFORE UPDATE ON service.exchange
+    FOR EACH ROW EXECUTE FUNCTION service.keep_exchange();
 
 -- One value flow. Its hold is the ledger account hold:{id}.
 CREATE TABLE service.leg (
@@ -113,7 +133,9 @@ CREATE FUNCTION service.keep_leg() RETURNS trigger
     AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        IF OLD.state <> 'open' THEN
+        IF OLD.state <> 'open' OR EXISTS (
+            SELECT FROM service.exchange AS e WHERE e.platform_id = OLD.platform_id
+            AND e.id = OLD.exchange_id AND e.agreed_at IS NOT NULL) THEN
             RAISE EXCEPTION 'leg % is %, it cannot be removed', OLD.id, OLD.state
                 USING ERRCODE = 'restrict_violation';
         END IF;
@@ -123,9 +145,15 @@ BEGIN
         RAISE EXCEPTION 'leg % has had its one outcome', OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (OLD.exchange_id, OLD.amount, OLD.unit, OLD.payer_fee, OLD.payee_fee) IS DISTINCT FROM
-       (NEW.exchange_id, NEW.amount, NEW.unit, NEW.payer_fee, NEW.payee_fee) THEN
-        RAISE EXCEPTION 'the amounts of leg % are frozen', OLD.id
+    IF OLD.state = 'held' AND NEW.state = 'open' AND OLD.sort = 'money' THEN
+        RAISE EXCEPTION 'money of leg % is held until its outcome', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (OLD.exchange_id, OLD.position, OLD.role, OLD.checkpoint, OLD.sort, OLD.amount, OLD.unit,
+        OLD.payer_fee, OLD.payee_fee) IS DISTINCT FROM
+       (NEW.exchange_id, NEW.position, NEW.role, NEW.checkpoint, NEW.sort, NEW.amount, NEW.unit,
+        NEW.payer_fee, NEW.payee_fee) THEN
+        RAISE EXCEPTION 'what leg % is cannot change', OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
@@ -160,14 +188,16 @@ CREATE TABLE service.checkpoint (
 );
 CALL service.make_tenant_table('service.checkpoint', 'SELECT, INSERT, UPDATE, DELETE');
 
--- Met is met, and a checkpoint that somebody spoke on is not removed. (A counter-offer replaces the
--- checkpoints of an exchange on which nobody can have spoken yet.)
+-- Met is met, and a checkpoint of agreed terms is not removed. (A counter-offer replaces those of
+-- an exchange that is not agreed yet.)
 CREATE FUNCTION service.keep_checkpoint() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
     IF OLD.met_at IS NOT NULL
-       OR (TG_OP = 'DELETE' AND (OLD.payer_at IS NOT NULL OR OLD.payee_at IS NOT NULL)) THEN
+       OR (TG_OP = 'DELETE' AND EXISTS (
+            SELECT FROM service.exchange AS e WHERE e.platform_id = OLD.platform_id
+            AND e.id = OLD.exchange_id AND e.agreed_at IS NOT NULL)) THEN
         RAISE EXCEPTION 'checkpoint % of exchange % stands', OLD.name, OLD.exchange_id
             USING ERRCODE = 'restrict_violation';
     END IF;

@@ -33,6 +33,8 @@ CREATE TABLE service.payment (
     CONSTRAINT ck_payment_state CHECK (
         state IN ('submitting', 'pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
     CONSTRAINT ck_payment_amount CHECK (amount > 0),
+    -- Only money goes through a provider; community units have four letters and more.
+    CONSTRAINT ck_payment_unit CHECK (unit ~ '^[A-Z]{3}$'),
     CONSTRAINT ck_payment_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'canceled'))),
     CONSTRAINT ck_payment_refund_of CHECK ((kind = 'refund') = (collect_id IS NOT NULL)),
@@ -57,8 +59,13 @@ BEGIN
         RAISE EXCEPTION 'payment % is % for good', OLD.id, OLD.state
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (OLD.kind, OLD.amount, OLD.unit, OLD.member_id, OLD.provider) IS DISTINCT FROM
-       (NEW.kind, NEW.amount, NEW.unit, NEW.member_id, NEW.provider) THEN
+    IF (OLD.kind, OLD.amount, OLD.unit, OLD.member_id, OLD.provider, OLD.exchange_id,
+        OLD.collect_id, OLD.method, OLD.created_at) IS DISTINCT FROM
+       (NEW.kind, NEW.amount, NEW.unit, NEW.member_id, NEW.provider, NEW.exchange_id,
+        NEW.collect_id, NEW.method, NEW.created_at)
+       OR NEW.refund_asked < OLD.refund_asked
+       OR (OLD.provider_ref IS NOT NULL AND OLD.provider_ref IS DISTINCT FROM NEW.provider_ref)
+    THEN
         RAISE EXCEPTION 'what payment % is for cannot change', OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;

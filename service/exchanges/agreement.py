@@ -16,7 +16,7 @@ from service.exchanges.commands import Command, Decision, PaymentDraft
 from service.exchanges.confirmation import issue_code
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
-from service.exchanges.refusals import StaleTerms, StepNotAllowed
+from service.exchanges.refusals import InvalidTerms, StaleTerms, StepNotAllowed
 from service.ids import encode, uuid7
 
 
@@ -54,6 +54,12 @@ def counter_offer(
     """Put other terms on the table: now the other side has to answer."""
     checked = command.terms
     assert checked is not None
+    if checked.terms["kind"] != exchange.kind:
+        raise InvalidTerms(
+            f"A counter-offer is for the same kind of exchange: this is a {exchange.kind}. "
+            "For another kind, decline and propose anew.",
+            pointer="/terms/kind",
+        )
     decision = Decision(
         replace(
             exchange,
@@ -135,6 +141,22 @@ def payment_failed(
     decision.note(
         "exchange.funding_failed", payment=encode("payment", payment_id), failure=command.failure
     )
+    return decision
+
+
+def abandon_payment(
+    exchange: Exchange, _command: Command, _role: Role, _now: datetime, _codes: CodeBook
+) -> Decision:
+    """The payer gives a payment up before it came: another can be tried at once.
+
+    The provider is asked to call it back; if it comes all the same, it goes straight back.
+    """
+    decision = Decision(exchange)
+    assert exchange.collect_id is not None
+    decision.cancel_collect = exchange.collect_id
+    money.return_community(decision)
+    decision.exchange = replace(decision.exchange, state=State.AGREED, collect_id=None)
+    decision.note("exchange.payment_abandoned", payment=encode("payment", exchange.collect_id))
     return decision
 
 

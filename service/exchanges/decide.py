@@ -17,12 +17,13 @@ from service.exchanges.codes import MOST_GENERATIONS, CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.deadlines import due
 from service.exchanges.kinds import Role, shows_code
-from service.exchanges.model import Exchange
+from service.exchanges.model import TERMINAL, Exchange
 from service.exchanges.refusals import (
     AlreadyConfirmed,
     CodeLocked,
     CodeNotLocked,
     CodesUsedUp,
+    DeadlinePassed,
     NoOpenProposal,
     NotAParty,
     NothingToWithdraw,
@@ -90,7 +91,25 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
     if step.by is By.PROVIDER:
         return None
     assert role is not None, "only the clock and the provider act without a side"
+    if _is_over(exchange, now):
+        return DeadlinePassed(
+            "The time that the terms gave has ended; what they say for that happens now.",
+            state=exchange.state,
+        )
     return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role)
+
+
+def _is_over(exchange: Exchange, now: datetime) -> bool:
+    """Tell whether a step of the clock that ends the exchange is due, taken yet or not.
+
+    What the frozen terms announce for an instant holds from that instant, however late the worker.
+    """
+    for step in STEPS:
+        if step.by is By.CLOCK and exchange.state in step.from_ and step.to <= TERMINAL:
+            instant = due(exchange, step.name)
+            if instant is not None and now >= instant:
+                return True
+    return False
 
 
 _MACHINES: Final = frozenset({By.CLOCK, By.PROVIDER})
@@ -108,9 +127,9 @@ def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Re
     elif step.by is By.PAYER:
         mine = role is Role.PAYER
     elif step.by is By.CODE_HOLDER:
-        mine = current is not None and shows_code(current.name) is role
+        mine = current is not None and shows_code(exchange.kind, current.name) is role
     elif step.by is By.CODE_ENTERER:
-        mine = current is not None and shows_code(current.name) is not role
+        mine = current is not None and shows_code(exchange.kind, current.name) is not role
     else:
         assert step.by is By.PARTY
         mine = True
@@ -123,6 +142,8 @@ def _check_facts(exchange: Exchange, step: Step, role: Role) -> Refusal | None:
     current = exchange.current
     if current is None:
         return None
+    if step.name == "propose_settlement" and not exchange.held_legs:
+        return StepNotAllowed("Nothing is held, so there is nothing to split; offer to cancel.")
     locked = current.code is not None and current.code.locked_at is not None
     if step.name == "confirm" and current.confirmed_by(role) is not None:
         return AlreadyConfirmed(f"The {role} has already confirmed '{current.name}'.")
@@ -146,6 +167,7 @@ _ACTS: Final[dict[str, _Act]] = {
     "counter_offer": agreement.counter_offer,
     "cancel": agreement.cancel,
     "fund": agreement.fund,
+    "abandon_payment": agreement.abandon_payment,
     "payment_succeeded": agreement.payment_succeeded,
     "payment_failed": agreement.payment_failed,
     "confirm": confirmation.confirm,

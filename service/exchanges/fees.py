@@ -33,16 +33,10 @@ def quote(rule: FeeRule, prices: Sequence[int]) -> list[tuple[int, int]]:
     if total == 0:
         return [(0, 0) for _ in prices]
     whole = rule.fixed + (total * rule.basis_points + 5_000) // 10_000
-    parts: list[tuple[int, int]] = []
-    for part in split(whole, prices):
-        if rule.borne_by == "payer":
-            parts.append((part, 0))
-        elif rule.borne_by == "payee":
-            parts.append((0, part))
-        else:
-            payer, payee = split(part, (1, 1))
-            parts.append((payer, payee))
-    return parts
+    sides = {"payer": (whole, 0), "payee": (0, whole), "shared": split(whole, (1, 1))}
+    payer, payee = sides[rule.borne_by]
+    # The sides first, then the prices: sharing price by price would give every odd unit to one.
+    return list(zip(split(payer, prices), split(payee, prices), strict=True))
 
 
 def share_out(leg: Leg, to_payee: int, on_refund: str) -> Share:

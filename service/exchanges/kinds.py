@@ -73,9 +73,11 @@ SHAPES: Final = {
 }
 
 
-def shows_code(checkpoint: str) -> Role:
+def shows_code(kind: Kind, checkpoint: str) -> Role:
     """Return who holds the hand-over code: the side that gives something up at ``checkpoint``.
 
-    At a return that is the lender (payee), who lets the deposit go; everywhere else the payer.
+    At the return of a rental or a loan that is the lender (payee), who lets the deposit go;
+    everywhere else the payer, also at a milestone that happens to be called so.
     """
-    return Role.PAYEE if checkpoint == "return" else Role.PAYER
+    returns = kind in {Kind.RENTAL, Kind.LOAN} and checkpoint == "return"
+    return Role.PAYEE if returns else Role.PAYER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from ledger import accounts
 from ledger.refusals import Refusal
@@ -13,6 +13,7 @@ from service.exchanges.model import TERMINAL, State
 from service.exchanges.money import member_account
 from service.exchanges.queries import Filters
 from service.ids import encode
+from service.payments.tables import payment
 
 _OPEN = [state for state in State if state not in TERMINAL]
 
@@ -34,6 +35,20 @@ def require_settled(connection: Connection, platform_id: UUID, member_id: UUID) 
         raise MemberBusy(
             "The member has an open exchange: end it first.",
             exchange=encode("exchange", exchange.id),
+        )
+    under_way = connection.scalar(
+        select(payment.c.id)
+        .where(
+            payment.c.platform_id == platform_id,
+            payment.c.member_id == member_id,
+            payment.c.settled_at.is_(None),
+        )
+        .limit(1)
+    )
+    if under_way is not None:
+        raise MemberBusy(
+            "A payment of the member is under way: wait until it has settled.",
+            payment=encode("payment", under_way),
         )
     found = accounts.balances(connection, platform_id, [member_account(member_id)])
     units = [line.unit for line in found if line.balance != 0]

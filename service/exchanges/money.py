@@ -94,7 +94,7 @@ def natural_end(leg: Leg) -> int:
     return leg.amount if leg.role is LegRole.PRICE else 0
 
 
-def settle(decision: Decision, to_payee: Mapping[UUID, int]) -> None:
+def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool = False) -> None:
     """Share out each held leg named in ``to_payee`` (its payee's part before fees), finally.
 
     The key of the posting is the leg's own, so that the ledger refuses a second outcome of the
@@ -102,7 +102,8 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int]) -> None:
     transaction; community units stay on the members' accounts.
     """
     exchange = decision.exchange
-    on_refund = exchange.terms["fee"]["on_refund"]
+    # Silence pays nobody, the platform neither: then a fee that the terms keep goes back as well.
+    on_refund = "returned" if by_silence else exchange.terms["fee"]["on_refund"]
     settled: dict[UUID, Leg] = {}
     owed: dict[Role, int] = {Role.PAYER: 0, Role.PAYEE: 0}
     for leg in exchange.legs:

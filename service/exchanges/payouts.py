@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from ledger import units
 from ledger.posting import Posting, Status, Transfer, post
-from ledger.refusals import Refusal
+from ledger.refusals import InvalidUnit, Refusal
 from service.events import outbox
 from service.exchanges.advance import BrokenBooks
 from service.exchanges.money import member_account
@@ -38,9 +39,15 @@ def pay_out(
 
     Raises:
         MemberNotFound: the platform has no such member.
+        UnknownUnit, InvalidUnit: not a currency; community units leave by no provider.
         BalanceTooLow: nothing was changed.
     """
     members.find(connection, platform_id, member_id)
+    if units.get(connection, platform_id, unit).community:
+        raise InvalidUnit(
+            f"{unit} lives in the community's books alone; only money can be paid out.",
+            pointer="/amount/unit",
+        )
     payment_id = uuid7()
     posting = Posting(
         key=f"ask:{payment_id}",

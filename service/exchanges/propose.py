@@ -53,7 +53,7 @@ def propose(
     A proposal that is refused leaves no trace and does not touch the others.
     """
     wanted = {p.payer_id for p in proposals} | {p.payee_id for p in proposals}
-    known = members.find_many(connection, platform_id, wanted)
+    known = members.find_many(connection, platform_id, wanted, lock=True)
     found = find_units(connection, platform_id, [p.draft for p in proposals])
     taken = _taken(connection, platform_id, proposals)
     outcomes: list[Outcome | Decision] = []

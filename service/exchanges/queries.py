@@ -133,7 +133,7 @@ def hand_over_code(exchange: Exchange, member_id: UUID, codes: CodeBook) -> tupl
             "There is no hand-over code now: it comes with the payment and ends with the exchange.",
             state=exchange.state,
         )
-    if exchange.role_of(member_id) is not shows_code(point.name):
+    if exchange.role_of(member_id) is not shows_code(exchange.kind, point.name):
         raise CodeNotYours("The other member holds this code and will tell it to you in person.")
     digits = codes.digits(exchange.id, point.name, point.code.generation)
     return point.name, digits, point.code.locked_at is not None

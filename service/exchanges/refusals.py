@@ -53,6 +53,12 @@ class StepNotAllowed(Refusal):
     code = "step_not_allowed"
 
 
+class DeadlinePassed(Refusal):
+    """The time for this step has ended by the terms; what they announced takes its course."""
+
+    code = "deadline_passed"
+
+
 class NotYourStep(Refusal):
     """The step exists now, but for somebody else."""
 

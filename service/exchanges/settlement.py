@@ -15,7 +15,7 @@ from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, Proposal, State
-from service.exchanges.refusals import NoOpenProposal, SplitDoesNotSum, StepNotAllowed
+from service.exchanges.refusals import NoOpenProposal, SplitDoesNotSum
 from service.ids import encode, uuid7
 from service.policies.windows import OFFER_LIFE
 
@@ -33,8 +33,6 @@ def propose_settlement(
     """Offer an exact split of everything still held."""
     legs = exchange.held_legs
     given = command.to_payee or ()
-    if not legs:
-        raise StepNotAllowed("Nothing is held, so there is nothing to split; offer to cancel.")
     if len(given) != len(legs):
         raise SplitDoesNotSum(
             f"{len(legs)} legs are held; say for each, in their order, what goes to the payee.",
@@ -125,7 +123,7 @@ def reach_hold_limit(
     """The hard stop that the terms announced: what is still held goes back to the payer."""
     decision = Decision(replace(exchange, proposal=None))
     held = exchange.held_legs
-    money.settle(decision, {leg.id: 0 for leg in held})
+    money.settle(decision, {leg.id: 0 for leg in held}, by_silence=True)
     if held:
         decision.end(State.REFUNDED, now, "exchange.refunded")
     else:

@@ -15,15 +15,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine, RowMapping, select, text
-from sqlalchemy.exc import DBAPIError
 
-from ledger.refusals import Refusal
 from service import db
 from service.exchanges import reports
-from service.exchanges.advance import BrokenBooks
 from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
-from service.exchanges.store import LostWrite
 from service.payments import inbox, payments
 from service.payments.inbox import Received
 from service.payments.payments import LEASE
@@ -34,8 +30,6 @@ from service.payments.tables import payment
 
 _log = structlog.get_logger(__name__)
 
-#: What may go wrong with one payment without being a reason to leave the others alone.
-_OF_ONE: Final = (reports.AmountDiffers, BrokenBooks, LostWrite, DBAPIError, Refusal)
 #: How many payments or events one round takes.
 BATCH: Final = 100
 
@@ -104,8 +98,8 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
         with db.transaction(desk.engine, event.platform_id) as connection:
             reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
             inbox.applied(connection, event, now)
-    except (ProviderUnavailable, ProviderRefused, *_OF_ONE) as error:
-        _log.error("event_put_off", event=event.event_id, error=str(error))
+    except Exception as error:  # whatever it is, it must not keep the others waiting
+        _log.error("event_put_off", event=event.event_id, exc_info=error)
         inbox.put_off(desk.engine, event, str(error), now)
         return 0
     return 1
@@ -137,22 +131,22 @@ def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> No
     """
     with db.transaction(desk.engine, platform_id) as connection:
         row = payments.find(connection, platform_id, payment_id)
-    _ask(desk, row, now)
+    if row["settled_at"] is None:  # a request that is sent again may come long after
+        _ask(desk, row, now)
 
 
 def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
     platform_id = row["platform_id"]
     try:
         seen = _call(desk, row)
+        with db.transaction(desk.engine, platform_id) as connection:
+            reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
     except ProviderUnavailable as error:
         _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
         _later(desk, row, now)
         return 0
-    try:
-        with db.transaction(desk.engine, platform_id) as connection:
-            reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
-    except _OF_ONE as error:
-        _log.critical("payment_put_off", payment=str(row["id"]), error=str(error))
+    except Exception as error:  # whatever it is, it must not keep the others waiting
+        _log.critical("payment_put_off", payment=str(row["id"]), exc_info=error)
         _later(desk, row, now)
         return 0
     return 1

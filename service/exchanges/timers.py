@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -34,6 +34,13 @@ _CLAIM: Final = text(
     "WHERE t.platform_id = :platform_id AND t.due_at <= :now "
     "ORDER BY t.due_at LIMIT :batch FOR NO KEY UPDATE OF e SKIP LOCKED"
 )
+_PUT_OFF: Final = text(
+    "UPDATE service.timer AS t SET due_at = :until FROM ("
+    " SELECT exchange_id, step FROM service.timer"
+    " WHERE platform_id = :platform_id AND due_at <= :now ORDER BY due_at LIMIT 1) AS first "
+    "WHERE t.platform_id = :platform_id AND t.exchange_id = first.exchange_id "
+    "AND t.step = first.step"
+)
 _DROP: Final = text(
     "DELETE FROM service.timer AS t "
     "USING unnest(CAST(:ids AS uuid[]), CAST(:steps AS text[])) AS d(exchange_id, step) "
@@ -52,20 +59,38 @@ def run(engine: Engine, codes: CodeBook, now: datetime, *, only: UUID | None = N
     with db.transaction(engine, db.SYSTEM) as connection:
         due = [row.platform_id for row in connection.execute(_PLATFORMS, {"now": now})]
     due = [platform_id for platform_id in due if only is None or platform_id == only]
-    taken = 0
-    for platform_id in due:
-        while True:
+    return sum(_fire_all(engine, platform_id, Rules(now, codes)) for platform_id in due)
+
+
+def _fire_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
+    """Fire everything due on one platform. One exchange's trouble does not keep the others back."""
+    taken, batch = 0, BATCH
+    while True:
+        try:
             with db.transaction(engine, platform_id) as connection:
-                claimed, done = _fire(connection, platform_id, Rules(now, codes))
-            taken += done
-            if claimed == 0:
-                break
-    return taken
+                claimed, done = _fire(connection, platform_id, rules, batch)
+        except Exception as error:  # whatever it is, the others' deadlines hold
+            _log.critical("timers_stopped", platform=str(platform_id), exc_info=error)
+            if batch == 1:
+                _put_first_off(engine, platform_id, rules.now)
+            batch = max(1, batch // 2)  # until the guilty one stands alone
+            continue
+        taken += done
+        if claimed == 0:
+            return taken
 
 
-def _fire(connection: Connection, platform_id: UUID, rules: Rules) -> tuple[int, int]:
+def _put_first_off(engine: Engine, platform_id: UUID, now: datetime) -> None:
+    """Move the timer that cannot fire by an hour: it is tried again, after all the others."""
+    with db.transaction(engine, platform_id) as connection:
+        connection.execute(
+            _PUT_OFF, {"platform_id": platform_id, "now": now, "until": now + timedelta(hours=1)}
+        )
+
+
+def _fire(connection: Connection, platform_id: UUID, rules: Rules, batch: int) -> tuple[int, int]:
     rows = connection.execute(
-        _CLAIM, {"platform_id": platform_id, "now": rules.now, "batch": BATCH}
+        _CLAIM, {"platform_id": platform_id, "now": rules.now, "batch": batch}
     ).all()
     if not rows:
         return 0, 0

@@ -67,8 +67,12 @@ def page(
     limit: int,
     show: Callable[[T], dict[str, Any]],
     position: Callable[[T], tuple[Any, ...]],
+    **more: Any,
 ) -> Response:
-    """Return a page. ``rows`` may hold one more than ``limit``: then there is a next page."""
+    """Return a page. ``rows`` may hold one more than ``limit``: then there is a next page.
+
+    ``more`` are further fields of the body.
+    """
     shown = rows[:limit]
     cursor = encode_cursor(*position(shown[-1])) if len(rows) > limit else None
     headers = {}
@@ -76,5 +80,5 @@ def page(
         query = [(k, v) for k, v in request.query_params.multi_items() if k != "cursor"]
         address = f"{request.url.path}?{urlencode([*query, ('cursor', cursor)])}"
         headers["Link"] = f'<{address}>; rel="next"'
-    body = {"data": [show(row) for row in shown], "next_cursor": cursor}
+    body = {"data": [show(row) for row in shown], "next_cursor": cursor, **more}
     return json_response(body, headers=headers)

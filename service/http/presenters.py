@@ -9,7 +9,7 @@ from typing import Any
 from ledger.accounts import Balance, Line, Posted
 from ledger.units import Unit
 from service.exchanges.deadlines import deadlines, decide_by
-from service.exchanges.kinds import Role, shows_code
+from service.exchanges.kinds import Kind, Role, shows_code
 from service.exchanges.model import Checkpoint, Exchange, Leg
 from service.exchanges.queries import next_actions
 from service.http.paths import public
@@ -54,7 +54,7 @@ def exchange(one: Exchange, viewer: Role | None, now: datetime) -> dict[str, Any
         "terms_hash": one.terms_hash,
         "steps_version": one.steps_version,
         "legs": [_leg(leg) for leg in one.legs],
-        "checkpoints": [_checkpoint(point) for point in one.checkpoints],
+        "checkpoints": [_checkpoint(one.kind, point) for point in one.checkpoints],
         "proposal": None
         if proposal is None or now >= proposal.expires_at
         else {
@@ -101,7 +101,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
     }
 
 
-def _checkpoint(point: Checkpoint) -> dict[str, Any]:
+def _checkpoint(kind: Kind, point: Checkpoint) -> dict[str, Any]:
     code = "none"
     if point.code is not None and point.met_at is None:
         code = "active" if point.code.locked_at is None else "locked"
@@ -112,7 +112,7 @@ def _checkpoint(point: Checkpoint) -> dict[str, Any]:
         "payee_confirmed_at": point.payee_at,
         "met_at": point.met_at,
         "code": code,
-        "code_shown_to": shows_code(point.name),
+        "code_shown_to": shows_code(kind, point.name),
     }
 
 

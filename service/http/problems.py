@@ -89,6 +89,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     books.CreditLimitPassed: 409,
     exchanges.ExternalIdTaken: 409,
     exchanges.StepNotAllowed: 409,
+    exchanges.DeadlinePassed: 409,
     exchanges.StaleVersion: 409,
     exchanges.StaleTerms: 409,
     exchanges.CheckpointNotCurrent: 409,
@@ -309,7 +310,10 @@ async def _on_database(request: Request, error: Exception) -> Response:
 def of_bug(error: Exception, request_id: str) -> Response:
     """Return the response to a mistake of ours, and log what it was."""
     _log.error("unexpected_error", exc_info=error)
-    detail = "Something went wrong on our side and nothing was changed. Quote the request_id."
+    detail = (
+        "Something went wrong on our side. Send the same request again, with the same key; if it "
+        "stays so, quote the request_id."
+    )
     return respond(problem_body(500, "internal_error", detail, request_id, facts={}))
 
 

@@ -166,10 +166,15 @@ def record(connection: Connection, row: RowMapping, seen: Object, now: datetime)
             failure=seen.failure,
             settled_at=now if settled else None,
             attempts=row["attempts"] + 1,
-            look_again_at=None if settled else look_again(row["attempts"], now),
+            look_again_at=None if settled else _next_look(row, now),
         )
     )
     return settled
+
+
+def _next_look(row: RowMapping, now: datetime) -> datetime:
+    """A payment that nobody wants any more is called back at once, not when it would be due."""
+    return now if row["cancel_wanted"] else look_again(row["attempts"], now)
 
 
 def record_refusal(connection: Connection, row: RowMapping, failure: str, now: datetime) -> bool:

@@ -143,12 +143,13 @@ def find(connection: Connection, platform_id: UUID, member_id: UUID) -> Member:
 
 
 def find_many(
-    connection: Connection, platform_id: UUID, ids: Collection[UUID]
+    connection: Connection, platform_id: UUID, ids: Collection[UUID], *, lock: bool = False
 ) -> dict[UUID, Member]:
-    """Return the members that exist among ``ids``."""
-    rows = connection.execute(
-        _QUERY.where(member.c.platform_id == platform_id, member.c.id.in_(list(ids)))
-    ).mappings()
+    """Return the members that exist among ``ids``; with ``lock``, kept from being erased."""
+    query = _QUERY.where(member.c.platform_id == platform_id, member.c.id.in_(list(ids)))
+    if lock:
+        query = query.order_by(member.c.id).with_for_update(read=True, key_share=True, of=member)
+    rows = connection.execute(query).mappings()
     return {row["id"]: _member(row) for row in rows}
 
 

@@ -22,7 +22,7 @@ SCOPES: Final = (
     "events:read",
 )
 #: What a member's own token allows, always on their own exchanges alone.
-MEMBER_SCOPES: Final = frozenset({"exchanges:read", "exchanges:write"})
+MEMBER_SCOPES: Final = frozenset({"exchanges:read", "exchanges:write", "payments:read"})
 
 
 class UnknownScope(Refusal):

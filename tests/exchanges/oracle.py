@@ -96,6 +96,7 @@ class Oracle:
 
     def hold_limit(self) -> None:
         had = bool(self.held)
+        self.fee_kept = False  # silence pays nobody, the platform neither
         self.settle([0] * len(self.held), "refunded" if had else "expired")
 
     def _hold(self, leg: OracleLeg) -> None:

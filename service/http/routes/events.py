@@ -14,7 +14,7 @@ from service.http import presenters
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
 from service.http.jsonbody import StrictRoute
-from service.http.pages import Cursor, Limit, decode_cursor, page
+from service.http.pages import Cursor, Limit, decode_cursor, encode_cursor, page
 from service.http.problems import documented
 from service.http.schemas.base import EventId, ExchangeId, Instant, MemberId
 from service.http.schemas.platforms import EventOut, EventPage
@@ -54,7 +54,10 @@ async def list_events(
     since: Instant | None = None,
     until: Instant | None = None,
 ) -> Response:
-    """With `order=asc` and the last cursor, a reader sees every event once, in commit order."""
+    """To follow the feed: `order=asc`, and next time `cursor` = the `feed_cursor` of this answer.
+
+    So every event is seen once, in the order of commits; of one exchange, `sequence` is the order.
+    """
     position = decode_cursor(cursor, _transaction, UUID)
     after = None if position is None else (position[0], position[1])
     found = await edge_of(request).run(
@@ -76,7 +79,16 @@ async def list_events(
     def where(row: RowMapping) -> tuple[str, str]:
         return row["tx"], str(row["id"])
 
-    return page(request, found, limit, lambda row: presenters.event(dict(row)), where)
+    # Where a follower goes on from, also at the end of what there is.
+    feed = encode_cursor(*where(found[:limit][-1])) if found else cursor
+    return page(
+        request,
+        found,
+        limit,
+        lambda row: presenters.event(dict(row)),
+        where,
+        feed_cursor=feed if order == "asc" else None,
+    )
 
 
 @router.get(

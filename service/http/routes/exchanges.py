@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented, invalid_errors, of_refusal, problem_body
+from service.http.refusals import ScopeMissing
 from service.http.schemas.base import ExchangeId, Instant, MemberId
 from service.http.schemas.exchanges import (
     BatchBody,
@@ -92,6 +94,7 @@ async def propose_one(
 ) -> Response:
     """Freeze terms between two members. With `both_agreed` it waits for the payment at once."""
     edge = edge_of(request)
+    _vouches(actor, [body.both_agreed])
 
     def work(connection: Connection, now: datetime) -> Answer:
         (outcome,) = propose(
@@ -125,11 +128,22 @@ async def propose_many(
     """Each is decided for itself: one outcome each, in order, an exchange or a problem."""
     edge = edge_of(request)
     asked = request_id(request)
+    _vouches(actor, (given.get("both_agreed") for given in body.exchanges))
 
     def work(connection: Connection, now: datetime) -> Answer:
         return Answer({"outcomes": _batch(connection, edge, actor, body, now, asked)})
 
     return await once(request, edge, actor, key, work)
+
+
+def _vouches(actor: Actor, agreed: Iterable[object]) -> None:
+    """Saying that the members have agreed is acting for them.
+
+    Raises:
+        ScopeMissing: the key may not.
+    """
+    if any(agreed) and "members:act" not in actor.scopes:
+        raise ScopeMissing("both_agreed acts for the members: members:act is missing.")
 
 
 def _batch(
@@ -334,13 +348,19 @@ async def list_postings(
 async def list_payments(
     request: Request,
     exchange: ExchangeId,
-    actor: Annotated[Actor, Depends(platform_key("payments:read"))],
+    actor: Annotated[Actor, Depends(anyone("payments:read"))],
 ) -> Response:
-    """Collections, refunds and payouts, oldest first."""
+    """Collections, refunds and payouts, oldest first. A member sees their own alone: what the
+    provider still wants of the payer stands in `next_action`.
+    """
 
     def work(connection: Connection) -> Response:
-        queries.find(connection, actor.platform_id, exchange)
-        rows = queries.payments(connection, actor.platform_id, exchange)
+        queries.find(connection, actor.platform_id, exchange, actor.member_id)
+        rows = [
+            row
+            for row in queries.payments(connection, actor.platform_id, exchange)
+            if actor.member_id in {None, row["member_id"]}
+        ]
         return json_response({"data": [presenters.payment(dict(row)) for row in rows]})
 
     return await edge_of(request).run(actor.platform_id, work)

@@ -60,8 +60,9 @@ async def act(
     provider = edge.desk.providers[row["provider"]]
     if not isinstance(provider, Sandbox) or row["provider_ref"] is None:
         raise PaymentNotFound("The sandbox has no such payment.")
-    await run_in_threadpool(
+    seen = await run_in_threadpool(
         provider.act, actor.platform_id, row["provider_ref"], succeed=body.outcome == "succeed"
     )
     edge.wake()
-    return json_response(presenters.payment(dict(row)))
+    now_there = {"state": seen.status, "next_action": seen.next_action, "failure": seen.failure}
+    return json_response(presenters.payment({**row, **now_there}))

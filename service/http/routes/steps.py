@@ -18,8 +18,9 @@ from service.exchanges import queries, sweep
 from service.exchanges.advance import Done, advance
 from service.exchanges.commands import Command, Who
 from service.exchanges.decide import Rules
+from service.exchanges.fees import FeeRule
 from service.exchanges.propose import check_terms, find_units
-from service.exchanges.refusals import PaymentMethodRefused
+from service.exchanges.refusals import InvalidTerms, PaymentMethodRefused
 from service.exchanges.steps import BY_NAME
 from service.http import presenters
 from service.http.auth import Actor, anyone
@@ -119,12 +120,23 @@ async def counter_offer(
     actor: Doer,
     key: KeyHeader = None,
 ) -> Response:
-    """Either side, before agreement; the other then has to answer."""
+    """Either side, before agreement; the other then has to answer. Of another kind: propose anew.
+
+    The fee is the platform's: a member cannot change it, and without `fee` it stays as it is.
+    """
     edge = edge_of(request)
     command = _command("counter_offer", exchange, actor, body)
-    asked = draft(body.terms)
+    if actor.member_id is not None and body.terms.fee is not None:
+        raise InvalidTerms(
+            "The fee is for the platform to set: leave it out.", pointer="/terms/fee"
+        )
+    given = draft(body.terms)
 
     def work(connection: Connection, now: datetime) -> Answer:
+        before = queries.find(connection, actor.platform_id, exchange, actor.member_id)
+        asked = given
+        if given.fee is None:
+            asked = replace(given, fee=FeeRule(**before.terms["fee"]))
         found = find_units(connection, actor.platform_id, [asked])
         provider = edge.desk.providers.for_mode(actor.mode)
         try:
@@ -180,6 +192,14 @@ async def fund(
     response = await once_in_two(request, edge, actor, key, work, proceed, conclude)
     edge.wake()
     return response
+
+
+@_route("abandon_payment", "Give a payment up before it came")
+async def abandon_payment(
+    request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The payer, to try another way to pay. If the money comes all the same, it goes back."""
+    return await _step(request, actor, key, _command("abandon_payment", exchange, actor, body))
 
 
 @_route("confirm", "Confirm that a checkpoint took place")

@@ -144,8 +144,8 @@ class StepBody(Body):
 class AgreeBody(StepBody):
     """Agreement to the terms on the table."""
 
-    terms_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
-        default=None, description="Refuse if the terms are no longer these."
+    terms_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="Of the terms that were read: to no others does this agree."
     )
 
 

@@ -320,3 +320,6 @@ class EventPage(Answer):
 
     data: list[EventOut]
     next_cursor: str | None
+    feed_cursor: str | None = Field(
+        description="With order=asc: where to go on from later, also at the end of the feed."
+    )
