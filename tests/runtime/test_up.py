@@ -20,6 +20,7 @@ from service.processes import HOST, free_port
 
 ROOT = Path(__file__).parents[2]
 SERVERS = {"postgres", "valkey-server"}
+MODULES = {"service.cli.api", "service.cli.work"}
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -63,8 +64,8 @@ class Instance:
     def family(self) -> list[psutil.Process]:
         """Every process it started, the servers and their own among them."""
         found = psutil.Process(self.process.pid).children(recursive=True)
-        assert {one.name() for one in found} >= SERVERS
-        assert {"service.cli.api", "service.cli.work"} <= {one.cmdline()[-1] for one in found}
+        assert {name_of(one) for one in found} >= SERVERS
+        assert {command_of(one)[-1] for one in found} >= MODULES
         return found
 
     def end(self, how: signal.Signals) -> int:
@@ -78,6 +79,22 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield folder
     EmbeddedPostgres(folder / "postgres").stop()
     EmbeddedValkey(folder / "valkey").stop()
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return the name of a process, empty if it has just ended."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the command line of a process, empty words if it has just ended."""
+    try:
+        return process.cmdline() or [""]
+    except psutil.NoSuchProcess:
+        return [""]
 
 
 def gone(processes: list[psutil.Process], seconds: float = 0.0) -> list[psutil.Process]:
@@ -108,7 +125,7 @@ def test_a_whole_life_of_an_instance(home: Path) -> None:
     first = Instance(home, port)
     first.wait_until_up()
     headers = {"Authorization": f"Bearer {first.key()}"}
-    (api,) = [one for one in first.family() if "service.cli.api" in one.cmdline()]
+    (api,) = [one for one in first.family() if "service.cli.api" in command_of(one)]
     api.kill()
     wait_until_ready_again(first, "The api ended by itself")
     for server in (EmbeddedPostgres(home / "postgres"), EmbeddedValkey(home / "valkey")):
@@ -130,7 +147,7 @@ def test_a_whole_life_of_an_instance(home: Path) -> None:
     after = httpx.get(f"{second.url}/v1/exchanges", headers=headers).json()["data"]
     assert {one["id"] for one in before} < {one["id"] for one in after}
     family = second.family()
-    servers = {one.pid for one in family if one.name() in SERVERS}
+    servers = {one.pid for one in family if name_of(one) in SERVERS}
     second.end(signal.SIGKILL)
     assert gone([one for one in family if one.pid not in servers], seconds=20) == []
 
