@@ -63,7 +63,10 @@ class _Book:
 
 
 def _commodity(code: str) -> str:
-    return code.replace("_", "-")
+    # It ends in a letter or a digit there, which the code of a community unit may not.
+    whole = code.rstrip("_")
+    ending = f".{len(code) - len(whole)}" if whole != code else ""
+    return whole.replace("_", "-") + ending
 
 
 def _open(connection: Connection, platform_id: UUID) -> _Book:
@@ -108,7 +111,8 @@ def hledger(connection: Connection, platform_id: UUID) -> Iterator[str]:
     """Yield the lines of an hledger journal of one platform's books, balances asserted."""
     book = _open(connection, platform_id)
     for code, unit in sorted(book.units.items()):
-        yield f"commodity {unit.decimal(10**unit.exponent * 1000)} {_hledger_commodity(code)}"
+        # The directive wants a decimal mark even where no decimals follow.
+        yield f"commodity 1000.{'0' * unit.exponent} {_hledger_commodity(code)}"
     last: datetime | None = None
     for head, lines in _by_posting(book.rows()):
         last = head.recorded_at

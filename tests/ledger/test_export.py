@@ -69,13 +69,14 @@ def test_beancount_agrees_with_every_balance(books: Books, tmp_path: Path) -> No
     assert errors == []
     checked = _bean_check(path)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-    root = realization.realize(entries)
+    root = realization.realize(entries)  # type: ignore[no-untyped-call]
     with books.open() as connection:
         ours = accounts.balances(connection, books.platform_id)
         known = units.find_many(connection, books.platform_id, {one.unit for one in ours})
     commodities = {"BON_2": "BON-2", "TIME__": "TIME.2"}
     for one in ours:
-        account = realization.get(root, export.account_name(one.path))
+        name = export.account_name(one.path)
+        account = realization.get(root, name)  # type: ignore[no-untyped-call]
         theirs = account.balance.get_currency_units(commodities.get(one.unit, one.unit)).number
         assert theirs == -Decimal(known[one.unit].decimal(one.balance)), one
     assert {entry.narration for entry in entries if hasattr(entry, "narration")} >= set(_KEYS)
