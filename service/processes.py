@@ -165,9 +165,9 @@ class Server(ABC):
                 account = account_for(self.data, self._program_path())
                 try:
                     self._create(account)
+                    self._launch(account)
                 except OSError as error:
                     raise self._unwritable(error) from error
-                self._launch(account)
             self._prepare()
         return not adopted
 
@@ -320,8 +320,9 @@ class Server(ABC):
 
     def _unwritable(self, error: OSError) -> ServerError:
         return ServerError(
-            f"{self.title} cannot keep its data in {self.folder} ({error.strerror}). Make that "
-            "folder writable for this account, or name another with TIERCE_HOME."
+            f"{self.title} cannot keep its data in {self.folder} ({error.strerror}: "
+            f"{error.filename}). Make that folder and what is in it writable for this account, "
+            "or name another with TIERCE_HOME."
         )
 
     def _last_words(self, position: int = 0) -> str:

@@ -32,7 +32,20 @@ class Child:
         self._ends: deque[float] = deque(maxlen=_MOST_RESTARTS)
 
     def start(self) -> None:
-        """Start it. It writes to its log and reads nothing."""
+        """Start it. It writes to its log and reads nothing.
+
+        Raises:
+            CommandError: its log cannot be written.
+        """
+        try:
+            self._start()
+        except PermissionError as error:
+            raise CommandError(
+                f"{error.filename} cannot be written ({error.strerror}): an earlier run was "
+                "another account's. Give the home to this one with chown -R, or set TIERCE_HOME."
+            ) from error
+
+    def _start(self) -> None:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
         with self.log.open("ab") as log:

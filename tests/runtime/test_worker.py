@@ -1,0 +1,108 @@
+"""The worker: its tasks do the work on a real database, and its schedule forgets none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
+
+import worker
+from ledger import accounts
+from ledger.posting import Posting, Transfer, post
+from service import wake
+from service.cli import seed
+from service.clock import now
+from service.config import settings
+from service.db import transaction
+from service.ids import decode
+from service.wake import Waker
+
+TASKS = {name for name in worker.app.tasks if name.startswith("tierce.")}
+
+
+@pytest.fixture
+def instance(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The worker's settings, as ``tierce up`` gives them."""
+    caches = (settings, worker._engine, worker._broker, worker._desk)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setenv("TIERCE_DATABASE_URL", database_url)
+    monkeypatch.setenv("TIERCE_REDIS_URL", redis_url)
+    monkeypatch.setenv("TIERCE_CODE_KEY", "the secret of a test instance, long enough")
+    yield
+    worker._engine().dispose()
+    worker._broker().close()
+    for cache in caches:
+        cache.cache_clear()
+
+
+def run(name: str) -> None:
+    """Run a task here and now, as the worker would."""
+    task: Any = worker.app.tasks[name]
+    task.run()
+
+
+def test_every_task_can_be_woken_and_is_on_the_schedule() -> None:
+    scheduled = worker.app.conf.beat_schedule.values()
+    assert {wake.SWEEP, wake.TIMERS, wake.CUT, wake.AUDIT} <= TASKS
+    assert TASKS == {entry["task"] for entry in scheduled}
+    assert all(entry["options"]["expires"] <= entry["schedule"] for entry in scheduled)
+
+
+def test_nothing_that_must_survive_is_left_to_the_broker() -> None:
+    conf = worker.app.conf
+    assert conf.task_ignore_result is True
+    assert conf.task_acks_late is True
+    assert conf.result_backend is None
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_runs_when_there_is_nothing_to_do(instance: None, name: str) -> None:
+    run(name)
+    run(name)
+
+
+def test_a_cut_changes_no_balance(instance: None, engine: Engine) -> None:
+    opened = seed.open_platform(engine, "Cuts", now())
+    platform_id = decode("platform", opened.sandbox)
+    moved = Transfer("provider:sandbox", "member:a", 6500, "EUR")
+    with transaction(engine, platform_id) as connection:
+        post(connection, platform_id, [Posting("k1", "collect", (moved,))], now())
+    run(wake.CUT)
+    with transaction(engine, platform_id) as connection:
+        assert accounts.balance(connection, platform_id, "provider:sandbox", "EUR") == -6500
+        cuts = connection.execute(
+            text("SELECT count(*) FROM ledger.cut WHERE platform_id = :p"), {"p": platform_id}
+        ).scalar_one()
+    assert cuts == 1
+
+
+@pytest.mark.breaks_books
+def test_a_problem_in_the_books_is_an_alert(instance: None, engine: Engine) -> None:
+    opened = seed.open_platform(engine, "Alert", now())
+    platform_id = decode("platform", opened.sandbox)
+    moved = Transfer("provider:sandbox", "suspense", 1, "EUR")
+    with transaction(engine, platform_id) as connection:
+        post(connection, platform_id, [Posting("k1", "collect", (moved,))], now())
+    with capture_logs() as lines:
+        run(wake.AUDIT)
+    alerts = [line for line in lines if line["log_level"] == "critical"]
+    assert any("suspense" in line["problem"] for line in alerts)
+    with transaction(engine, platform_id) as connection:
+        back = Transfer("suspense", "provider:sandbox", 1, "EUR")
+        post(connection, platform_id, [Posting("k2", "collect", (back,))], now())
+
+
+def test_a_task_that_begins_lets_itself_be_woken_again(instance: None, redis_url: str) -> None:
+    waker = Waker(redis_url)
+    waker.wake(wake.SWEEP)
+    waker.close(seconds=10)
+    with wake.broker(redis_url) as client:
+        mark = f"tierce:woken:{wake.SWEEP}"
+        assert client.exists(mark)
+        run(wake.SWEEP)
+        assert not client.exists(mark)
+        client.delete("tierce")
