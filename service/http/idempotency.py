@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Header, Request
 from sqlalchemy import Connection, RowMapping, text
 from starlette.responses import Response
 
 from ledger.refusals import Refusal
-from service import clock
+from service import clock, db
 from service.http import problems
 from service.http.auth import Actor, Operator
 from service.http.edge import Edge, dumps, request_id
@@ -96,6 +96,9 @@ _REMEMBER: Final = text(
 )
 
 
+Work = Callable[[Connection, datetime], Answer]
+T = TypeVar("T")
+
 _RUNNING: Final = "The first request with this key is still running; send it again in a moment."
 
 
@@ -153,8 +156,34 @@ class _Call:
             },
         )
         if written.rowcount != 1:
-            # The first request ended between our look and our lock: nothing of this one is kept.
-            raise IdempotencyKeyInUse(_RUNNING)
+            raise _AnsweredMeanwhile
+
+    def act(self, connection: Connection, work: Work) -> Answer:
+        """Run ``work``; if it is refused, make sure that it was not its own twin that stood there.
+
+        The first request may end between our look and our lock. Then what it made is in the way of
+        this one, which would be told that its own doing is taken; a second look finds the answer.
+        """
+        try:
+            return work(connection, self.now)
+        except Refusal:
+            if self.claim(connection) is not None:
+                raise _AnsweredMeanwhile from None
+            raise
+
+
+class _AnsweredMeanwhile(Exception):
+    """The first request under the key ended while this one ran: undo this one, look again."""
+
+
+async def _run(edge: Edge, scope: db.Scope, whole: Callable[[Connection], T]) -> T:
+    try:
+        return await edge.run(scope, whole)
+    except _AnsweredMeanwhile:
+        try:
+            return await edge.run(scope, whole)
+        except _AnsweredMeanwhile as again:
+            raise IdempotencyKeyInUse(_RUNNING) from again
 
 
 def replace_kept(connection: Connection, actor: Actor, location: str, body: Any) -> None:
@@ -173,9 +202,6 @@ def replace_kept(connection: Connection, actor: Actor, location: str, body: Any)
     )
 
 
-Work = Callable[[Connection, datetime], Answer]
-
-
 async def once(
     request: Request, edge: Edge, actor: Actor | Operator, key: str | None, work: Work
 ) -> Response:
@@ -186,10 +212,10 @@ async def once(
         stored = call.claim(connection)
         if stored is not None:
             return _replay(stored)
-        answer = work(connection, call.now)
+        answer = call.act(connection, work)
         return _finish(request, call, connection, answer)
 
-    return await edge.run(actor.scope, whole)
+    return await _run(edge, actor.scope, whole)
 
 
 async def once_in_two(
@@ -213,13 +239,13 @@ async def once_in_two(
         stored = call.claim(connection)
         if stored is not None:
             return stored["location"] if stored["status"] is None else _replay(stored)
-        answer = work(connection, call.now)
+        answer = call.act(connection, work)
         if answer.resume is None:
             return _finish(request, call, connection, answer)
         call.remember(connection, None, None, answer.resume)
         return answer.resume
 
-    begun = await edge.run(actor.platform_id, first)
+    begun = await _run(edge, actor.platform_id, first)
     if isinstance(begun, Response):
         return begun
     await proceed(begun)
@@ -230,7 +256,7 @@ async def once_in_two(
             return _replay(stored)
         return _finish(request, call, connection, conclude(connection, begun, call.now))
 
-    return await edge.run(actor.platform_id, last)
+    return await _run(edge, actor.platform_id, last)
 
 
 async def _call(request: Request, actor: Actor | Operator, key: str | None) -> _Call:

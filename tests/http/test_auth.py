@@ -225,7 +225,7 @@ def test_a_member_s_token_lets_the_member_see_their_own_exchanges_and_nothing_el
     assert acting.read("/v1/exchanges", member=marie)["data"][0]["id"] == of_anne
     problem(acting.get(f"/v1/exchanges/{of_marie}"), 404, "exchange_not_found")
     problem(acting.post(f"/v1/exchanges/{of_marie}/cancel", {}), 404, "exchange_not_found")
-    problem(acting.post(f"/v1/exchanges/{of_anne}/agree", {"member": yann}), 403, "not_yourself")
+    problem(acting.post(f"/v1/exchanges/{of_anne}/cancel", {"member": yann}), 403, "not_yourself")
     for closed in ("/v1/members", "/v1/api-keys", "/v1/balances", "/v1/events", "/v1/platform"):
         assert acting.get(closed).status_code in {401, 403}, closed
 

@@ -295,11 +295,14 @@ def test_steps_that_are_not_allowed_or_stale_or_for_somebody_else_change_nothing
         assert api.read(address)["version"] == exchange["version"]
 
     refused("confirm", 409, "step_not_allowed", member=payer, checkpoint="handover")
-    refused("agree", 403, "not_your_step", member=payee)
-    refused("agree", 403, "not_a_party", member=stranger)
-    refused("agree", 409, "stale_version", member=payer, version=exchange["version"] + 1)
+    seen = exchange["terms_hash"]
+    refused("agree", 403, "not_your_step", member=payee, terms_hash=seen)
+    refused("agree", 403, "not_a_party", member=stranger, terms_hash=seen)
+    later = exchange["version"] + 1
+    refused("agree", 409, "stale_version", member=payer, terms_hash=seen, version=later)
     refused("agree", 409, "stale_terms", member=payer, terms_hash="0" * 64)
-    refused("agree", 422, "member_required")
+    refused("agree", 422, "member_required", terms_hash=seen)
+    refused("agree", 422, "invalid_request", member=payer)
     problem(api.post(f"{address}/teleport", {}), 404, "not_found")
 
 

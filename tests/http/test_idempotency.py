@@ -129,11 +129,12 @@ def test_a_member_and_the_platform_do_not_meet_under_one_key(api: Api) -> None:
         "payer": payer,
         "payee": payee,
     }
-    exchange = api.made("/v1/exchanges", terms)["id"]
+    made = api.made("/v1/exchanges", terms)
+    exchange, seen = made["id"], {"terms_hash": made["terms_hash"]}
     key = secrets.token_hex(16)
-    by_member = api.acting(payer).post(f"/v1/exchanges/{exchange}/agree", {}, key=key)
+    by_member = api.acting(payer).post(f"/v1/exchanges/{exchange}/agree", seen, key=key)
     assert by_member.status_code == 200, by_member.text
-    by_platform = api.post(f"/v1/exchanges/{exchange}/agree", {}, key=key)
+    by_platform = api.post(f"/v1/exchanges/{exchange}/agree", seen, key=key)
     assert "idempotent-replayed" not in by_platform.headers
 
 

@@ -43,6 +43,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "propose_exchanges": lambda m: {"exchanges": [{**_SALE, "payer": m, "payee": m}]},
     "quote_exchange": lambda _m: _SALE,
     "act_on_sandbox_payment": lambda _m: {"outcome": "succeed"},
+    "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},
     "confirm": lambda m: {"member": m, "checkpoint": "handover"},
     "withdraw_confirmation": lambda m: {"member": m, "checkpoint": "handover"},
