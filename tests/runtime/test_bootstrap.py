@@ -6,9 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ["runtime.lock", "dev.lock"]
@@ -43,6 +46,19 @@ def test_the_run_time_lock_is_a_part_of_the_other() -> None:
         assert dev[name].split()[0] == line.split()[0]
     assert "pytest" in dev
     assert "pytest" not in runtime
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_holds_what_the_project_asks_for(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"]]
+    if name == "dev.lock":
+        asked += project["optional-dependencies"]["dev"]
+    found = requirements(name)
+    for wanted in map(Requirement, asked):
+        line = found[canonicalize_name(wanted.name)]
+        version = line.split(";")[0].split()[0].partition("==")[2]
+        assert wanted.specifier.contains(version), f"{line.split()[0]}: run `make lock`"
 
 
 def fake_python(folder: Path, name: str, version: str, *, has_venv: bool) -> None:

@@ -48,7 +48,7 @@ def run(name: str) -> None:
 def test_every_task_can_be_woken_and_is_on_the_schedule() -> None:
     scheduled = worker.app.conf.beat_schedule.values()
     assert {wake.SWEEP, wake.TIMERS, wake.CUT, wake.AUDIT} <= TASKS
-    assert TASKS == {entry["task"] for entry in scheduled}
+    assert {entry["task"] for entry in scheduled} == TASKS
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in scheduled)
 
 
