@@ -1,6 +1,7 @@
 -- The one writer of the books. Both functions run as tierce_owner, who alone may insert.
 -- enable_* off: every join here is from a short list into an index, and a plan cached while the
--- tables were empty must not turn into a scan of them when they are large.
+-- tables were empty must not turn into a scan of them when they are large, nor may it read a whole
+-- platform's accounts for each line of a list while there are no statistics yet.
 
 -- Open what the postings marked in created use for the first time, in one order for everybody.
 CREATE FUNCTION ledger.open_accounts(
@@ -51,6 +52,8 @@ CREATE FUNCTION ledger.write_batch(
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
+    SET enable_material = off
+    SET enable_bitmapscan = off
     AS $$
 DECLARE
     created boolean[];
@@ -121,6 +124,8 @@ CREATE FUNCTION ledger.lock_accounts(
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
+    SET enable_material = off
+    SET enable_bitmapscan = off
     AS $$
 BEGIN
     PERFORM ledger.open_accounts(p_platform, p_now, created, t_posting, t_debit, t_credit, t_unit);
