@@ -44,11 +44,12 @@ def test_confirm_cancel_refund_and_settle_at_once_end_in_one_outcome_and_one_pay
     offered = world.step(exchange, "propose_settlement", PAYEE, to_payee=(3_000,))
     assert offered.proposal is not None
     offer = offered.proposal.id
+    code = world.code(exchange)
     late = world.now.replace(year=world.now.year + 1)
     acts: list[Callable[[], object]] = [
         lambda: world.step(exchange, "confirm", PAYEE, checkpoint="handover"),
         lambda: world.step(exchange, "accept_proposal", PAYER, proposal_id=offer),
-        lambda: world.step(exchange, "enter_code", PAYEE, code=world.code(exchange)),
+        lambda: world.step(exchange, "enter_code", PAYEE, checkpoint="handover", code=code),
         lambda: timers.run(world.engine, world.codes, late, only=world.platform_id),
     ] * 2
     random.Random(attempt).shuffle(acts)
