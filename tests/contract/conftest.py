@@ -60,7 +60,7 @@ def live_settings(database_url: str) -> Settings:
 
 @pytest.fixture(scope="session")
 def live_url(live_settings: Settings) -> Iterator[str]:
-    """Serve the application on a free port until the session ends."""
+    """Serve the application on a free port until the run of tests ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(live_settings), log_config=None))
     thread = Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)

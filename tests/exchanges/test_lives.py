@@ -13,13 +13,11 @@ from service.exchanges import propose
 from service.exchanges.fees import FeeRule
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
-from service.exchanges.queries import hand_over_code, next_actions
+from service.exchanges.queries import next_actions
 from service.exchanges.refusals import (
     AlreadyConfirmed,
     BelowCreditLimit,
     CheckpointNotCurrent,
-    CodeLocked,
-    CodeNotYours,
     NoOpenProposal,
     NotAParty,
     NotYourStep,
@@ -28,7 +26,6 @@ from service.exchanges.refusals import (
     StaleVersion,
     StepNotAllowed,
     UnknownCheckpoint,
-    WrongCode,
 )
 from service.exchanges.steps import STEPS, By
 from tests.exchanges.world import World
@@ -229,52 +226,6 @@ def test_a_word_can_be_taken_back_until_the_other_has_given_theirs(world: World)
     world.step(exchange, "withdraw_confirmation", PAYER)
     assert world.step(exchange, "confirm", PAYEE).state is State.ACTIVE
     assert world.step(exchange, "confirm", PAYER).state is State.COMPLETED
-
-
-def test_the_code_told_in_person_is_both_words_at_once(world: World) -> None:
-    exchange = world.funded(world.sale())
-    with pytest.raises(NotYourStep):
-        world.step(exchange, "enter_code", PAYER, code=world.code(exchange))
-    ended = world.step(exchange, "enter_code", PAYEE, code=world.code(exchange))
-    assert ended.state is State.COMPLETED
-
-
-def test_the_code_is_shown_to_the_payer_at_the_hand_over_and_to_the_lender_at_the_return(
-    world: World,
-) -> None:
-    exchange = world.funded(world.propose(world.draft("loan", [("deposit", 5_000, "EUR")])))
-    name, first, _ = hand_over_code(exchange, world.payer, world.codes)
-    assert name == "handover"
-    with pytest.raises(CodeNotYours):
-        hand_over_code(exchange, world.payee, world.codes)
-    exchange = world.step(exchange, "enter_code", PAYEE, code=first)
-    name, second, _ = hand_over_code(exchange, world.payee, world.codes)
-    assert name == "return"
-    assert second != first
-    with pytest.raises(CodeNotYours):
-        hand_over_code(exchange, world.payer, world.codes)
-    assert world.step(exchange, "enter_code", PAYER, code=second).state is State.COMPLETED
-
-
-def test_five_wrong_tries_lock_the_code_and_its_holder_renews_it(world: World) -> None:
-    exchange = world.funded(world.sale())
-    right = world.code(exchange)
-    wrong = f"{(int(right) + 1) % 1_000_000:06d}"
-    for left in (4, 3, 2, 1, 0):
-        with pytest.raises(WrongCode) as refused:
-            world.step(exchange, "enter_code", PAYEE, code=wrong)
-        assert refused.value.facts["tries_left"] == left
-    with pytest.raises(CodeLocked):
-        world.step(exchange, "enter_code", PAYEE, code=right)
-    assert world.events(exchange)[-1] == "exchange.code_locked"
-    with pytest.raises(NotYourStep):
-        world.step(exchange, "renew_code", PAYEE)
-    world.step(exchange, "renew_code", PAYER)
-    assert world.code(exchange) != right
-    with pytest.raises(WrongCode):
-        world.step(exchange, "enter_code", PAYEE, code=right)
-    world.step(exchange, "enter_code", PAYEE, code=world.code(exchange))
-    assert world.read(exchange).state is State.COMPLETED
 
 
 def test_silence_leads_to_review_and_at_the_hold_limit_back_to_the_payer(world: World) -> None:
