@@ -17,7 +17,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -177,9 +177,8 @@ class Server(ABC):
         Raises:
             ServerError: it did not end, even when told to drop everything.
         """
-        if not self.folder.exists():
-            return
-        with self._locked():
+        # A server outlives the removal of its folder, so the one we know of is ended even then.
+        with self._locked() if self.folder.exists() else nullcontext():
             process = self._process or self.find()
             if process is not None and not (
                 self._ended(process, self.stop_signal, seconds)

@@ -273,6 +273,18 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(
         kind(empty_home / "file" / "below").start()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_whose_folder_was_removed_is_stopped_all_the_same(
+    home: Path, kind: type[EmbeddedPostgres | EmbeddedValkey]
+) -> None:
+    server = kind(home / _folder(kind))
+    server.start()
+    process = psutil.Process(server.pid)
+    shutil.rmtree(server.folder)
+    server.stop()
+    assert not process.is_running()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_folder_is_named_with_what_to_do(empty_home: Path) -> None:
     empty_home.chmod(0o555)

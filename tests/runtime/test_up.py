@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psutil
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.timeout(240)
 class Instance:
     """One ``tierce up`` in a process of its own."""
 
+    started: ClassVar[list[Instance]] = []
+
     def __init__(self, home: Path, port: int, *arguments: str) -> None:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("TIERCE_")
@@ -45,6 +48,7 @@ class Instance:
                 stderr=out,
                 start_new_session=True,
             )
+        self.started.append(self)
 
     def told(self) -> str:
         return self.output.read_text()
@@ -75,8 +79,13 @@ class Instance:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
+    """A home; an instance that a failed test left running is ended before its servers."""
     folder = tmp_path / "a home with spaces"
     yield folder
+    for instance in Instance.started:
+        if instance.process.poll() is None:
+            instance.end(signal.SIGTERM)
+    Instance.started.clear()
     EmbeddedPostgres(folder / "postgres").stop()
     EmbeddedValkey(folder / "valkey").stop()
 
