@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Column, FetchedValue, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.types import UserDefinedType
 
+from ledger.tables import SystemType
 from service.db import metadata
-
-
-class Xid8(UserDefinedType[str]):
-    """PostgreSQL's 64-bit transaction id."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_kw: Any) -> str:
-        """Return the type's name in DDL."""
-        return "xid8"
-
 
 event: Final = Table(
     "event",
@@ -32,5 +21,5 @@ event: Final = Table(
     Column("sequence", Integer),
     Column("data", JSONB, nullable=False),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
-    Column("tx", Xid8, nullable=False, server_default=FetchedValue()),
+    Column("tx", SystemType("xid8"), nullable=False, server_default=FetchedValue()),
 )
