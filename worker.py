@@ -20,7 +20,7 @@ from ledger import cuts
 from service import books, db, wake
 from service.clock import now
 from service.config import settings
-from service.exchanges import sweep, timers
+from service.exchanges import desk, sweep, timers
 from service.log import configure
 from service.platforms import answers
 
@@ -63,11 +63,11 @@ def _broker() -> redis.Redis:
 
 
 @lru_cache(maxsize=1)
-def _desk() -> sweep.Desk:
+def _desk() -> desk.Desk:
     key = settings().code_key
     if key is None:
         raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
-    return sweep.make_desk(_engine(), key.get_secret_value(), now)
+    return desk.make_desk(_engine(), key.get_secret_value(), now)
 
 
 @app.task(name=wake.SWEEP)

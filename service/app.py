@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from service import clock, db
 from service.config import Settings
 from service.config import settings as environment
-from service.exchanges.sweep import make_desk
+from service.exchanges.desk import make_desk
 from service.http import openapi, problems
 from service.http.edge import Edge as RouteEdge
 from service.http.middleware import Edge

@@ -109,7 +109,11 @@ ALTER TABLE service.leg
 ALTER TABLE service.exchange
     ADD COLUMN deposit_id    uuid,
     ADD COLUMN deposit_until timestamptz,
+    -- The authorisation that has been asked for to take over, while it is not there yet.
+    ADD COLUMN deposit_renewal_id uuid,
     ADD COLUMN frozen_at     timestamptz,
+    -- Until when the payer's bank can still take the money back, after it was released too.
+    ADD COLUMN reversible_until timestamptz,
     -- What banks took back for good from what was collected, in minor units, and not yet shared out.
     ADD COLUMN charged_back  bigint NOT NULL DEFAULT 0,
     ADD CONSTRAINT ck_exchange_charged_back CHECK (charged_back >= 0);

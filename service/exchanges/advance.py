@@ -87,8 +87,10 @@ def write(
     payments.create(
         connection, platform_id, [as_new(d.exchange, p) for d in kept for p in d.payments], now
     )
-    unwanted = [d.cancel_collect for d in kept if d.cancel_collect is not None]
-    payments.want_cancel(connection, platform_id, unwanted, now)
+    payments.want_cancel(connection, platform_id, [one for d in kept for one in d.cancel], now)
+    captures = {one: amount for d in kept for one, amount in d.capture.items()}
+    payments.want_capture(connection, platform_id, captures, now)
+    payments.release(connection, platform_id, [one for d in kept for one in d.release], now)
     store.update(connection, before, kept, now)
     outcomes: list[Outcome] = []
     for one in decided:
@@ -141,4 +143,13 @@ def as_new(exchange: Exchange, draft: PaymentDraft) -> NewPayment:
         unit=draft.unit,
         collect_id=draft.collect_id,
         method=draft.method,
+        capture=draft.capture,
+        hosted=draft.hosted,
+        return_url=draft.return_url,
+        save_method=draft.save_method,
+        off_session=draft.off_session,
+        replaces=draft.replaces,
+        source_id=draft.source_id,
+        payout_id=draft.payout_id,
+        after_id=draft.after_id,
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from service.exchanges import money
+from service.exchanges import deposits, money
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, Decision, PaymentDraft
 from service.exchanges.confirmation import issue_code
@@ -18,6 +18,7 @@ from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
 from service.exchanges.refusals import InvalidTerms, StaleTerms, StepNotAllowed
 from service.ids import encode, uuid7
+from service.policies.windows import REVERSAL_TAIL
 
 
 def agree(
@@ -102,21 +103,44 @@ def fund(
     if not exchange.money_due:
         activate(decision, now, codes)
         return decision
+    deposit = deposits.authorisation(exchange, command) if exchange.deposit_legs else None
+    price = _price(exchange, command, deposit)
+    decision.payments += [one for one in (deposit, price) if one is not None]
+    decision.exchange = replace(
+        decision.exchange,
+        state=State.FUNDING,
+        collect_id=None if price is None else price.id,
+        deposit_id=None if deposit is None else deposit.id,
+    )
+    decision.note(
+        "exchange.funding",
+        payments=[encode("payment", payment.id) for payment in decision.payments],
+    )
+    return decision
+
+
+def _price(
+    exchange: Exchange, command: Command, deposit: PaymentDraft | None
+) -> PaymentDraft | None:
+    """What is taken at once. Only a block that stands makes it worth taking: it is asked first."""
+    amount = sum(leg.held for leg in exchange.charged_legs)
+    if not amount:
+        return None
     assert exchange.provider is not None
     assert exchange.money_unit is not None
-    payment = PaymentDraft(
+    return PaymentDraft(
         id=uuid7(),
         kind="collect",
         member_id=exchange.payer_id,
-        amount=exchange.money_due,
+        amount=amount,
         unit=exchange.money_unit,
         provider=exchange.provider,
         method=command.payment_method,
+        hosted=command.hosted,
+        return_url=command.return_url,
+        save_method=command.save_method,
+        after_id=None if deposit is None else deposit.id,
     )
-    decision.payments.append(payment)
-    decision.exchange = replace(decision.exchange, state=State.FUNDING, collect_id=payment.id)
-    decision.note("exchange.funding", payment=encode("payment", payment.id))
-    return decision
 
 
 def payment_succeeded(
@@ -124,9 +148,28 @@ def payment_succeeded(
 ) -> Decision:
     """The provider holds the money: fill the holds; the members can meet."""
     payment_id = _collecting(exchange, command)
+    if payment_id != exchange.collect_id:
+        raise StepNotAllowed("A deposit is blocked before it is taken.")
     decision = Decision(exchange)
     money.hold_money(decision, payment_id)
+    tail = REVERSAL_TAIL.get(command.method_kind or "card", max(REVERSAL_TAIL.values()))
+    decision.exchange = replace(decision.exchange, reversible_until=now + tail)
     activate(decision, now, codes)
+    return decision
+
+
+def deposit_authorised(
+    exchange: Exchange, command: Command, _role: Role, now: datetime, codes: CodeBook
+) -> Decision:
+    """The payer's bank blocks the deposit; now the price is asked for, if there is one."""
+    payment_id = _collecting(exchange, command)
+    decision = Decision(replace(exchange, deposit_until=command.capture_before))
+    decision.note("deposit.authorised", payment=encode("payment", payment_id))
+    if exchange.collect_id is not None:
+        money.await_price(decision, payment_id)
+    else:
+        money.hold_authorised(decision, payment_id)
+        activate(decision, now, codes)
     return decision
 
 
@@ -135,9 +178,7 @@ def payment_failed(
 ) -> Decision:
     """The payment did not come: hours held beside it go back, and the payer may try again."""
     payment_id = _collecting(exchange, command)
-    decision = Decision(exchange)
-    money.return_community(decision)
-    decision.exchange = replace(decision.exchange, state=State.AGREED, collect_id=None)
+    decision = _give_up(exchange, but=payment_id)
     decision.note(
         "exchange.funding_failed", payment=encode("payment", payment_id), failure=command.failure
     )
@@ -151,19 +192,32 @@ def abandon_payment(
 
     The provider is asked to call it back; if it comes all the same, it goes straight back.
     """
-    decision = Decision(exchange)
-    assert exchange.collect_id is not None
-    decision.cancel_collect = exchange.collect_id
-    money.return_community(decision)
-    decision.exchange = replace(decision.exchange, state=State.AGREED, collect_id=None)
-    decision.note("exchange.payment_abandoned", payment=encode("payment", exchange.collect_id))
+    decision = _give_up(exchange)
+    gone = [encode("payment", payment_id) for payment_id in decision.cancel]
+    decision.note("exchange.payment_abandoned", payments=gone)
     return decision
 
 
+def _give_up(exchange: Exchange, but: UUID | None = None) -> Decision:
+    """Back to where the payer can try again; what was asked for (``but`` one) is called back."""
+    decision = Decision(exchange)
+    decision.cancel += _asked(exchange, but)
+    money.return_community(decision)
+    decision.exchange = replace(
+        decision.exchange, state=State.AGREED, collect_id=None, deposit_id=None, deposit_until=None
+    )
+    return decision
+
+
+def _asked(exchange: Exchange, but: UUID | None = None) -> list[UUID]:
+    asked = (exchange.deposit_id, exchange.collect_id)
+    return [payment_id for payment_id in asked if payment_id not in {None, but}]
+
+
 def _collecting(exchange: Exchange, command: Command) -> UUID:
-    if exchange.collect_id is None or exchange.collect_id != command.payment_id:
+    if command.payment_id is None or command.payment_id not in _asked(exchange):
         raise StepNotAllowed("This payment is not the one the exchange waits for.")
-    return exchange.collect_id
+    return command.payment_id
 
 
 def activate(decision: Decision, now: datetime, codes: CodeBook) -> None:
@@ -178,7 +232,7 @@ def _close_unfunded(
 ) -> Decision:
     decision = Decision(exchange)
     money.return_community(decision)
-    decision.cancel_collect = exchange.collect_id
+    decision.cancel += _asked(exchange)
     decision.end(state, now, event, by)
     return decision
 

@@ -37,12 +37,43 @@ _CHECKS: Final = {
         FROM service.payment p LEFT JOIN ledger.account a
           ON a.platform_id = p.platform_id AND a.path = 'transit:' || p.id AND a.unit = p.unit
         WHERE coalesce(a.balance, 0)
-              <> CASE WHEN p.kind <> 'collect' AND p.settled_at IS NULL THEN p.amount ELSE 0 END""",
+              <> CASE WHEN p.settled_at IS NOT NULL OR p.kind = 'reversal' THEN 0
+                      WHEN p.kind <> 'collect' THEN p.amount
+                      -- A block at the bank on which no leg stands: not yet, or not any more.
+                      WHEN p.authorised_at IS NOT NULL AND NOT EXISTS (SELECT FROM service.leg l
+                        WHERE l.platform_id = p.platform_id AND l.exchange_id = p.exchange_id
+                          AND l.collect_id = p.id) THEN p.amount
+                      ELSE 0 END""",
     "payment_not_booked": """
         SELECT p.platform_id, p.id::text AS subject, 'collected but not in the books' AS detail
         FROM service.payment p LEFT JOIN ledger.posting b
           ON b.platform_id = p.platform_id AND b.key = 'collect:' || p.id
-        WHERE p.kind = 'collect' AND (p.state = 'succeeded') <> (b.id IS NOT NULL)""",
+        WHERE p.kind = 'collect' AND p.capture = 'automatic'
+          AND (p.state = 'succeeded') <> (b.id IS NOT NULL)""",
+    "block_not_booked": """
+        SELECT p.platform_id, p.id::text AS subject,
+               format('block is %s, the books differ', p.state) AS detail
+        FROM service.payment p LEFT JOIN ledger.posting a
+          ON a.platform_id = p.platform_id AND a.key = 'authorise:' || p.id
+        LEFT JOIN ledger.posting c
+          ON c.platform_id = p.platform_id AND c.key = 'captured:' || p.id
+        WHERE p.capture = 'manual' AND ((p.authorised_at IS NOT NULL) <> (a.id IS NOT NULL)
+          OR (p.state = 'succeeded') <> (c.id IS NOT NULL))""",
+    "blocks_differ": """
+        WITH blocked AS (SELECT p.platform_id, p.provider, p.unit, sum(p.amount) AS amount
+            FROM service.payment p WHERE p.authorised_at IS NOT NULL AND p.settled_at IS NULL
+            GROUP BY 1, 2, 3),
+        booked AS (SELECT a.platform_id, split_part(a.path, ':', 2) AS provider, a.unit,
+            (SELECT coalesce(sum(t.amount), 0) FROM ledger.transfer t
+              WHERE t.platform_id = a.platform_id AND t.debit_account = a.id)
+            - (SELECT coalesce(sum(t.amount), 0) FROM ledger.transfer t
+              WHERE t.platform_id = a.platform_id AND t.credit_account = a.id) AS amount
+            FROM ledger.account a WHERE a.path ~ '^provider[^/]+authorised$')
+        SELECT platform_id, provider AS subject,
+               format('banks block %s %s, the books say %s', coalesce(p.amount, 0), unit,
+                      coalesce(b.amount, 0)) AS detail
+        FROM blocked p FULL JOIN booked b USING (platform_id, provider, unit)
+        WHERE coalesce(p.amount, 0) <> coalesce(b.amount, 0)""",
     "refunds_miscounted": """
         SELECT c.platform_id, c.id::text AS subject, 'refunds asked differ from the count' AS detail
         FROM service.payment c LEFT JOIN service.payment r

@@ -47,7 +47,17 @@ class Command:
     to_payee: tuple[int, ...] | None = None  # of each held leg, in order of position
     payment_id: UUID | None = None
     payment_method: str | None = None
+    #: How the payer pays: on the provider's own page, and whether the method may be kept.
+    hosted: bool = False
+    return_url: str | None = None
+    save_method: bool = False
+    #: What the provider told of a payment: why it failed, when an authorisation ends, what it was.
     failure: str | None = None
+    capture_before: datetime | None = None
+    method_kind: str | None = None
+    #: Of a contested payment: minor units the bank took back, and whether more is contested.
+    amount: int = 0
+    keep_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class ConfirmationFact:
 
 @dataclass(frozen=True, slots=True)
 class PaymentDraft:
-    """A payment to be asked of a provider after the commit: collect, refund or payout."""
+    """A payment to be asked of a provider after the commit: collect, refund, payout or reversal."""
 
     id: UUID
     kind: str
@@ -83,6 +93,15 @@ class PaymentDraft:
     provider: str
     collect_id: UUID | None = None  # the payment that a refund gives back
     method: str | None = None
+    capture: str = "automatic"
+    hosted: bool = False
+    return_url: str | None = None
+    save_method: bool = False
+    off_session: bool = False
+    replaces: UUID | None = None  # the authorisation that this one takes over from
+    source_id: UUID | None = None  # the collection that a payout is paid from
+    payout_id: UUID | None = None  # the payout that a reversal calls back
+    after_id: UUID | None = None  # asked of the provider only when this other one allows it
 
 
 @dataclass(slots=True)
@@ -94,10 +113,21 @@ class Decision:
     postings: list[Posting] = field(default_factory=list)
     payments: list[PaymentDraft] = field(default_factory=list)
     confirmations: list[ConfirmationFact] = field(default_factory=list)
-    #: A collection in flight that nobody wants any more.
-    cancel_collect: UUID | None = None
+    #: Collections in flight, or authorisations, that nobody wants any more.
+    cancel: list[UUID] = field(default_factory=list)
+    #: How much of an authorisation is to be taken, by its payment.
+    capture: dict[UUID, int] = field(default_factory=dict)
+    #: Payments whose followers (``after_id``) can now be asked of the provider.
+    release: list[UUID] = field(default_factory=list)
     #: A refusal that is itself a fact to keep (a wrong code counts): told after the commit.
     refusal: Refusal | None = None
+
+    def join(self, other: Decision) -> None:
+        """Take over what another decision on the same exchange moves, asks for and tells."""
+        self.events += other.events
+        self.postings += other.postings
+        self.payments += other.payments
+        self.release += other.release
 
     def note(self, type_: str, **data: Any) -> None:
         """Add an event."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from service.exchanges.model import Exchange, State
 from service.exchanges.steps import BY_NAME, STEPS, By
+from service.policies.deposits import RENEW_BEFORE, TAKE_BEFORE
 from service.policies.windows import DECIDE_BY, ESCALATE_AFTER, PAYMENT_GRACE, REFUND_AFTER
 
 
@@ -54,8 +55,21 @@ def _due(exchange: Exchange, name: str) -> datetime | None:
         return exchange.agreed_at + hours * exchange.window("fund_hours") + grace
     if name == "confirm_by":
         return _confirm_by(exchange)
+    if name in {"deposit_renewed_by", "deposit_taken_at"}:
+        return _deposit_due(exchange, name)
     assert name == "refund_at"
     return _held_since(exchange) + REFUND_AFTER
+
+
+def _deposit_due(exchange: Exchange, name: str) -> datetime | None:
+    """The bank's block on a deposit is renewed once asked for, and taken before it ends."""
+    until = exchange.deposit_until
+    if until is None:
+        return None
+    if name == "deposit_taken_at":
+        return until - TAKE_BEFORE
+    wanted = any(leg.strategy == "reauthorise" for leg in exchange.held_legs)
+    return until - RENEW_BEFORE if wanted and exchange.deposit_renewal_id is None else None
 
 
 def _confirm_by(exchange: Exchange) -> datetime:

@@ -12,18 +12,19 @@ from datetime import datetime
 from typing import Final
 
 from ledger.refusals import Refusal
-from service.exchanges import agreement, confirmation, settlement
+from service.exchanges import agreement, confirmation, contested, deposits, settlement
 from service.exchanges.codes import MOST_GENERATIONS, CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.deadlines import due
 from service.exchanges.kinds import Role, shows_code
-from service.exchanges.model import TERMINAL, Exchange
+from service.exchanges.model import TERMINAL, Checkpoint, Exchange
 from service.exchanges.refusals import (
     AlreadyConfirmed,
     CodeLocked,
     CodeNotLocked,
     CodesUsedUp,
     DeadlinePassed,
+    ExchangeFrozen,
     NoOpenProposal,
     NotAParty,
     NothingToWithdraw,
@@ -96,6 +97,12 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
             "The time that the terms gave has ended; what they say for that happens now.",
             state=exchange.state,
         )
+    if exchange.frozen_at is not None and step.name in _MOVES_MONEY:
+        return ExchangeFrozen(
+            "The payer's bank contests this payment. Nothing is released until that is settled; "
+            "what you know about it helps: tell the platform.",
+            frozen_at=exchange.frozen_at.isoformat(),
+        )
     return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role)
 
 
@@ -112,6 +119,10 @@ def _is_over(exchange: Exchange, now: datetime) -> bool:
     return False
 
 
+#: What may release money, or promise to, and so waits while the payment is contested.
+_MOVES_MONEY: Final = frozenset(
+    {"confirm", "enter_code", "propose_settlement", "propose_cancellation", "accept_proposal"}
+)
 _MACHINES: Final = frozenset({By.CLOCK, By.PROVIDER})
 
 
@@ -140,8 +151,14 @@ def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Re
 
 def _check_facts(exchange: Exchange, step: Step, role: Role) -> Refusal | None:
     current = exchange.current
-    if current is None:
-        return None
+    if step.name == "authorise_again" and exchange.deposit_until is None:
+        return StepNotAllowed("No deposit is blocked at the bank, so none can be blocked anew.")
+    return None if current is None else _check_current(exchange, current, step, role)
+
+
+def _check_current(
+    exchange: Exchange, current: Checkpoint, step: Step, role: Role
+) -> Refusal | None:
     if step.name == "propose_settlement" and not exchange.held_legs:
         return StepNotAllowed("Nothing is held, so there is nothing to split; offer to cancel.")
     locked = current.code is not None and current.code.locked_at is not None
@@ -170,6 +187,15 @@ _ACTS: Final[dict[str, _Act]] = {
     "abandon_payment": agreement.abandon_payment,
     "payment_succeeded": agreement.payment_succeeded,
     "payment_failed": agreement.payment_failed,
+    "deposit_authorised": agreement.deposit_authorised,
+    "deposit_renewed": deposits.deposit_renewed,
+    "deposit_lapsed": deposits.deposit_lapsed,
+    "renew_deposit": deposits.renew_deposit,
+    "authorise_again": deposits.authorise_again,
+    "take_deposit": deposits.take_deposit,
+    "freeze": contested.freeze,
+    "unfreeze": contested.unfreeze,
+    "charged_back": contested.charged_back,
     "confirm": confirmation.confirm,
     "withdraw_confirmation": confirmation.withdraw_confirmation,
     "enter_code": confirmation.enter_code,

@@ -71,6 +71,15 @@ class Leg:
     payee_fee: int
     state: LegState = LegState.OPEN
     share: Share | None = None
+    #: Of a deposit in money: ``capture``, ``authorise`` or ``reauthorise``.
+    strategy: str | None = None
+    #: The payment that filled the hold.
+    collect_id: UUID | None = None
+
+    @property
+    def secured_by_bank(self) -> bool:
+        """Whether the payer's bank only blocks the amount, at least to begin with."""
+        return self.strategy in {"authorise", "reauthorise"}
 
     @property
     def held(self) -> int:
@@ -154,8 +163,21 @@ class Exchange:
     closed_at: datetime | None = None
     proposal: Proposal | None = None
     collect_id: UUID | None = None
+    #: The authorisation of the deposits; ``deposit_until``: it ends by itself then. None once the
+    #: amount is taken, or when there is none.
+    deposit_id: UUID | None = None
+    deposit_until: datetime | None = None
+    #: The authorisation asked for to take over from it, while it is not there yet.
+    deposit_renewal_id: UUID | None = None
+    #: The payer's bank contests the payment: nothing is released meanwhile.
+    frozen_at: datetime | None = None
+    #: Minor units that the bank took back and that no outcome has accounted for yet.
+    charged_back: int = 0
+    reversible_until: datetime | None = None
     fund_attempts: int = 0
     event_sequence: int = 0
+    #: Whether money can be sent to the payee; read with the exchange, never written with it.
+    payee_ready: bool = True
 
     def role_of(self, member_id: UUID) -> Role | None:
         """Return the side ``member_id`` is on, or None for a stranger."""
@@ -185,6 +207,20 @@ class Exchange:
     def money_due(self) -> int:
         """Minor units that the payer pays in through the provider, fees included."""
         return sum(leg.held for leg in self.legs if leg.sort == "money")
+
+    @property
+    def deposit_legs(self) -> list[Leg]:
+        """The deposits that the payer's bank only blocks, to begin with."""
+        return [leg for leg in self.legs if leg.secured_by_bank]
+
+    @property
+    def charged_legs(self) -> list[Leg]:
+        """The money legs that are taken at once."""
+        return [leg for leg in self.legs if leg.sort == "money" and not leg.secured_by_bank]
+
+    def is_blocked(self, leg: Leg) -> bool:
+        """Tell whether the leg's amount is blocked at the payer's bank and not taken yet."""
+        return leg.secured_by_bank and self.deposit_until is not None
 
     @property
     def money_unit(self) -> str | None:

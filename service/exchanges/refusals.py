@@ -59,6 +59,12 @@ class DeadlinePassed(Refusal):
     code = "deadline_passed"
 
 
+class ExchangeFrozen(Refusal):
+    """The payer's bank contests the payment: nothing is released until that is settled."""
+
+    code = "exchange_frozen"
+
+
 class NotYourStep(Refusal):
     """The step exists now, but for somebody else."""
 

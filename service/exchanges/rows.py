@@ -51,6 +51,12 @@ def from_row(
         closed_at=row["closed_at"],
         proposal=_proposal(row["proposal"]),
         collect_id=row["collect_id"],
+        deposit_id=row["deposit_id"],
+        deposit_until=row["deposit_until"],
+        deposit_renewal_id=row["deposit_renewal_id"],
+        frozen_at=row["frozen_at"],
+        charged_back=row["charged_back"],
+        reversible_until=row["reversible_until"],
         fund_attempts=row["fund_attempts"],
         event_sequence=row["event_sequence"],
     )
@@ -76,6 +82,8 @@ def _leg(row: Mapping[str, Any]) -> Leg:
         payee_fee=row["payee_fee"],
         state=LegState(row["state"]),
         share=share,
+        strategy=row["strategy"],
+        collect_id=None if row["collect_id"] is None else UUID(row["collect_id"]),
     )
 
 
@@ -140,6 +148,12 @@ def exchange_row(exchange: Exchange) -> dict[str, Any]:
             "expires_at": proposal.expires_at,
         },
         "collect_id": exchange.collect_id,
+        "deposit_id": exchange.deposit_id,
+        "deposit_until": exchange.deposit_until,
+        "deposit_renewal_id": exchange.deposit_renewal_id,
+        "frozen_at": exchange.frozen_at,
+        "charged_back": exchange.charged_back,
+        "reversible_until": exchange.reversible_until,
         "fund_attempts": exchange.fund_attempts,
         "event_sequence": exchange.event_sequence,
     }
@@ -163,6 +177,8 @@ def leg_row(exchange: Exchange, leg: Leg) -> dict[str, Any]:
         "to_payer": None if share is None else share.to_payer,
         "to_payee": None if share is None else share.to_payee,
         "to_fees": None if share is None else share.to_fees,
+        "collect_id": leg.collect_id,
+        "strategy": leg.strategy,
     }
 
 

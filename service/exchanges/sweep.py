@@ -7,46 +7,32 @@ idempotency (our payment's id) makes asking again harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, RowMapping, select, text
+from sqlalchemy import RowMapping, text
 
 from service import db
-from service.exchanges import reports
-from service.exchanges.codes import CodeBook
+from service.exchanges import follow, reports
 from service.exchanges.decide import Rules
+from service.exchanges.desk import Desk
+from service.exchanges.requests import NotYet, build
 from service.payments import inbox, payments
-from service.payments.inbox import Received
-from service.payments.payments import LEASE
-from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request
-from service.payments.providers import Providers
+from service.payments.port import Object, ProviderRefused, ProviderUnavailable
 from service.payments.sandbox import Sandbox
 from service.payments.tables import payment
 
 _log = structlog.get_logger(__name__)
 
-#: How many payments or events one round takes.
-BATCH: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a sweep works with: the database, the providers and the instance's code book."""
-
-    engine: Engine
-    providers: Providers
-    codes: CodeBook
-
-
-def make_desk(engine: Engine, code_key: str, clock: Callable[[], datetime]) -> Desk:
-    """Return the desk of a process: every provider that this version knows, built once."""
-    sandbox = Sandbox(engine, f"sandbox:{code_key}", clock)
-    return Desk(engine, Providers(sandbox), CodeBook(code_key))
+#: How many payments one round takes, and how many of them are asked about at the same time.
+BATCH: Final = 20
+AT_ONCE: Final = 4
+#: A round's payments are left alone by other workers this long: five calls one after another.
+ASK_LEASE: Final = timedelta(minutes=2)
 
 
 def run(desk: Desk, now: datetime) -> int:
@@ -55,7 +41,7 @@ def run(desk: Desk, now: datetime) -> int:
     while True:
         before = done
         done += tell_sandbox(desk, now)
-        done += apply_events(desk, now)
+        done += follow.apply_events(desk, now)
         done += ask_providers(desk, now)
         if done == before:
             return done
@@ -67,42 +53,11 @@ def tell_sandbox(desk: Desk, now: datetime) -> int:
     assert isinstance(sandbox, Sandbox)
 
     def deliver(platform_id: UUID, body: bytes, signature: str) -> None:
-        event = sandbox.read_event(body, signature)
+        event = sandbox.read_event(platform_id, "platform", body, signature)
         with db.transaction(desk.engine, platform_id) as connection:
             inbox.receive(connection, platform_id, sandbox.name, event, now)
 
     return sandbox.tick(deliver)
-
-
-def apply_events(desk: Desk, now: datetime) -> int:
-    """Follow up stored events by reading their objects again; return how many were applied."""
-    return sum(_apply(desk, event, now) for event in inbox.claim(desk.engine, now, BATCH))
-
-
-def _apply(desk: Desk, event: Received, now: datetime) -> int:
-    with db.transaction(desk.engine, event.platform_id) as connection:
-        payment_id = connection.execute(
-            select(payment.c.id).where(
-                payment.c.platform_id == event.platform_id,
-                payment.c.provider == event.provider,
-                payment.c.provider_ref == event.object_ref,
-            )
-        ).scalar_one_or_none()
-    if payment_id is None:
-        # The event overtook our own record of the call: it will be there the next time.
-        inbox.put_off(desk.engine, event, "no payment of ours has this object yet", now)
-        return 0
-    try:
-        db.outside_transaction()
-        seen = desk.providers[event.provider].retrieve(event.platform_id, event.object_ref)
-        with db.transaction(desk.engine, event.platform_id) as connection:
-            reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
-            inbox.applied(connection, event, now)
-    except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.error("event_put_off", event=event.event_id, exc_info=error)
-        inbox.put_off(desk.engine, event, str(error), now)
-        return 0
-    return 1
 
 
 _CLAIM: Final = text(
@@ -114,24 +69,29 @@ _CLAIM: Final = text(
 
 
 def ask_providers(desk: Desk, now: datetime) -> int:
-    """Submit what was never answered, look at what is pending, call back what nobody wants."""
+    """Submit what was never answered, look at what is pending, call back what nobody wants.
+
+    A few at the same time: a provider that answers slowly does not hold the others up.
+    """
     with db.transaction(desk.engine, db.SYSTEM) as connection:
-        rows = (
-            connection.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": BATCH})
-            .mappings()
-            .all()
-        )
-    return sum(_ask(desk, row, now) for row in rows)
+        values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH}
+        rows = connection.execute(_CLAIM, values).mappings().all()
+    if len(rows) < 2:
+        return sum(_ask(desk, row, now) for row in rows)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(pool.map(partial(_ask, desk, now=now), rows))
 
 
 def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> None:
     """Submit one payment right after the commit that wrote it, for the caller who waits.
 
-    If the provider does not answer, the sweep goes on where this stopped.
+    If the provider does not answer, the sweep goes on where this stopped. A payment that waits for
+    another is left to the sweep as well.
     """
     with db.transaction(desk.engine, platform_id) as connection:
         row = payments.find(connection, platform_id, payment_id)
-    if row["settled_at"] is None:  # a request that is sent again may come long after
+    # A request that is sent again may come long after.
+    if row["settled_at"] is None and not row["waiting"]:
         _ask(desk, row, now)
 
 
@@ -141,9 +101,13 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
         seen = _call(desk, row)
         with db.transaction(desk.engine, platform_id) as connection:
             reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
+    except NotYet as reason:
+        _log.info("payment_waits", payment=str(row["id"]), reason=str(reason))
+        _later(desk, row, now)
+        return 0
     except ProviderUnavailable as error:
         _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
-        _later(desk, row, now)
+        _later(desk, row, now, error.retry_after)
         return 0
     except Exception as error:  # whatever it is, it must not keep the others waiting
         _log.critical("payment_put_off", payment=str(row["id"]), exc_info=error)
@@ -160,9 +124,9 @@ def _call(desk: Desk, row: RowMapping) -> Object | str:
     """
     provider = desk.providers[row["provider"]]
     platform_id, ref = row["platform_id"], row["provider_ref"]
-    request = _request(desk, row)
+    request = build(desk, row) if ref is None else None
     db.outside_transaction()
-    if ref is None:
+    if request is not None:
         # Even a payment nobody wants any more is asked for: an earlier call may have reached the
         # provider, and only its answer tells what there is to call back.
         try:
@@ -175,35 +139,18 @@ def _call(desk: Desk, row: RowMapping) -> Object | str:
     try:
         if row["cancel_wanted"]:
             return provider.cancel(platform_id, ref)
+        if row["capture_wanted"] is not None:
+            return provider.capture(platform_id, row["id"], ref, row["capture_wanted"])
         return provider.retrieve(platform_id, ref)
     except ProviderRefused as refusal:
         raise ProviderUnavailable(str(refusal)) from refusal
 
 
-def _request(desk: Desk, row: RowMapping) -> Request:
-    collect_ref = None
-    if row["collect_id"] is not None:
-        with db.transaction(desk.engine, row["platform_id"]) as connection:
-            collect = payments.find(connection, row["platform_id"], row["collect_id"])
-        collect_ref = collect["provider_ref"]
-    return Request(
-        platform_id=row["platform_id"],
-        payment_id=row["id"],
-        kind=row["kind"],
-        amount=row["amount"],
-        unit=row["unit"],
-        member_id=row["member_id"],
-        exchange_id=row["exchange_id"],
-        method=row["method"],
-        collect_ref=collect_ref,
-    )
-
-
-def _later(desk: Desk, row: RowMapping, now: datetime) -> None:
-    values: dict[str, Any] = {
-        "attempts": row["attempts"] + 1,
-        "look_again_at": payments.look_again(row["attempts"], now),
-    }
+def _later(desk: Desk, row: RowMapping, now: datetime, seconds: float | None = None) -> None:
+    at = payments.look_again(row["attempts"], now)
+    if seconds is not None:  # the provider knows best when it can be asked
+        at = now + timedelta(seconds=seconds)
+    values: dict[str, Any] = {"attempts": row["attempts"] + 1, "look_again_at": at}
     with db.transaction(desk.engine, row["platform_id"]) as connection:
         connection.execute(
             payment.update()

@@ -36,6 +36,12 @@ exchange: Final = Table(
     Column("closed_at", _INSTANT),
     Column("proposal", JSONB),
     Column("collect_id", Uuid),
+    Column("deposit_id", Uuid),
+    Column("deposit_until", _INSTANT),
+    Column("deposit_renewal_id", Uuid),
+    Column("frozen_at", _INSTANT),
+    Column("reversible_until", _INSTANT),
+    Column("charged_back", BigInteger, nullable=False, server_default="0"),
     Column("fund_attempts", Integer, nullable=False, server_default="0"),
     Column("event_sequence", Integer, nullable=False, server_default="0"),
     Column("created_at", _INSTANT, nullable=False),
@@ -59,6 +65,8 @@ leg: Final = Table(
     Column("to_payer", BigInteger),
     Column("to_payee", BigInteger),
     Column("to_fees", BigInteger),
+    Column("collect_id", Uuid),
+    Column("strategy", Text),
 )
 
 checkpoint: Final = Table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from service.exchanges.kinds import SHAPES, Kind, LegRole, Shape
 from service.exchanges.model import Checkpoint, Leg
 from service.exchanges.refusals import InvalidTerms, UnknownUnit
 from service.ids import uuid7
+from service.policies.deposits import STRATEGIES, TAKE_BEFORE, choose
 from service.policies.windows import DECIDE_BY, ESCALATE_AFTER, REFUND_AFTER, WINDOWS
 
 #: Largest sum of one exchange, in minor units: far below BIGINT, so that no fee or sum overflows.
@@ -59,6 +60,8 @@ class Draft:
     meeting_point: str | None = None
     fee: FeeRule | None = None
     windows: Mapping[str, int] = field(default_factory=dict)
+    #: How deposits in money are secured; see service/policies/deposits.py.
+    deposit: str = "automatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
     legs = _legs(draft, shape, points, units)
     _reach(draft.kind, legs, points, windows, now)
     rule = draft.fee or FeeRule()
-    legs = _with_fees(legs, rule)
+    legs = _secured(_with_fees(legs, rule), draft, points, windows, now)
     terms: dict[str, Any] = {
         "kind": draft.kind,
         "title": draft.title,
@@ -103,8 +106,9 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
             "on_refund": rule.on_refund,
         },
         "windows": windows,
+        "deposit": _deposit_json(legs),
         "provider": provider if any(leg.sort == "money" for leg in legs) else None,
-        "defaults": _defaults(legs, windows),
+        "defaults": _defaults(legs, windows) + _deposit_defaults(legs),
     }
     return Checked(terms, fingerprint(terms), legs, points)
 
@@ -291,20 +295,59 @@ def _with_fees(legs: tuple[Leg, ...], rule: FeeRule) -> tuple[Leg, ...]:
         payer_fee, payee_fee = quoted.get(leg.id, (0, 0))
         if payee_fee > leg.amount or payer_fee > MOST_AMOUNT:
             raise InvalidTerms("The fee is larger than the price it is taken from.", pointer="/fee")
-        result.append(
-            Leg(
-                leg.id,
-                leg.position,
-                leg.role,
-                leg.checkpoint,
-                leg.amount,
-                leg.unit,
-                leg.sort,
-                payer_fee,
-                payee_fee,
-            )
-        )
+        result.append(replace(leg, payer_fee=payer_fee, payee_fee=payee_fee))
     return tuple(result)
+
+
+def _secured(
+    legs: tuple[Leg, ...],
+    draft: Draft,
+    points: tuple[Checkpoint, ...],
+    windows: Mapping[str, int],
+    now: datetime,
+) -> tuple[Leg, ...]:
+    """Say of each deposit in money how it is secured, from how long it must be."""
+    if draft.deposit not in STRATEGIES:
+        raise InvalidTerms(
+            f"A deposit is secured in one of these ways: {', '.join(STRATEGIES)}.",
+            pointer="/deposit",
+        )
+    in_money = [leg for leg in legs if leg.role is LegRole.DEPOSIT and leg.sort == "money"]
+    if not in_money:
+        if draft.deposit != "automatic":
+            raise InvalidTerms("There is no deposit in money to secure.", pointer="/deposit")
+        return legs
+    due = points[-1].due_at
+    until = None if due is None else due + timedelta(hours=windows["confirm_hours"])
+    strategy = choose(draft.deposit, until, now)
+    return tuple(replace(leg, strategy=strategy) if leg in in_money else leg for leg in legs)
+
+
+def _deposit_json(legs: tuple[Leg, ...]) -> dict[str, str] | None:
+    strategy = next((leg.strategy for leg in legs if leg.strategy is not None), None)
+    return None if strategy is None else {"strategy": strategy, "words": _DEPOSIT_WORDS[strategy]}
+
+
+#: What the parties read, and agree to, about the deposit.
+_DEPOSIT_WORDS: Final = {
+    "capture": "The deposit is taken at the payment and given back at the return.",
+    "authorise": "The deposit is blocked at the bank and not taken; if the return is late, it is "
+    "taken before the block ends, and given back at the return.",
+    "reauthorise": "The deposit is blocked at the bank and blocked anew as long as it lasts; if "
+    "the bank does not agree, it is taken before the block ends, and given back at the return.",
+}
+
+
+def _deposit_defaults(legs: tuple[Leg, ...]) -> list[dict[str, Any]]:
+    if not any(leg.secured_by_bank for leg in legs):
+        return []
+    return [
+        {
+            "when": "deposit_block_ends",
+            "hours_before": _hours(TAKE_BEFORE),
+            "outcome": "deposit_taken",
+        }
+    ]
 
 
 def _leg_json(leg: Leg) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from service import db
 from service.config import Settings
 from service.exchanges.codes import CodeBook
-from service.exchanges.sweep import Desk
+from service.exchanges.desk import Desk
 from service.platforms.tokens import Signer
 
 T = TypeVar("T")

@@ -90,6 +90,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.ExternalIdTaken: 409,
     exchanges.StepNotAllowed: 409,
     exchanges.DeadlinePassed: 409,
+    exchanges.ExchangeFrozen: 409,
     exchanges.StaleVersion: 409,
     exchanges.StaleTerms: 409,
     exchanges.CheckpointNotCurrent: 409,

@@ -25,6 +25,9 @@ class Received:
     event_id: str
     object_ref: str
     attempts: int
+    topic: str
+    account: str | None
+    received_at: datetime
 
 
 def receive(
@@ -34,8 +37,10 @@ def receive(
     stored = connection.execute(
         text(
             "INSERT INTO service.provider_event "
-            "(platform_id, provider, event_id, kind, object_ref, received_at, try_at) "
-            "VALUES (:platform_id, :provider, :event_id, :kind, :object_ref, :now, :now) "
+            "(platform_id, provider, event_id, kind, object_ref, topic, account, "
+            " received_at, try_at) "
+            "VALUES (:platform_id, :provider, :event_id, :kind, :object_ref, :topic, :account, "
+            " :now, :now) "
             "ON CONFLICT DO NOTHING"
         ),
         {
@@ -44,6 +49,8 @@ def receive(
             "event_id": event.id,
             "kind": event.kind,
             "object_ref": event.object_ref,
+            "topic": event.topic,
+            "account": event.account,
             "now": now,
         },
     )
@@ -56,7 +63,8 @@ _CLAIM: Final = text(
     "      WHERE try_at <= :now ORDER BY try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
     "WHERE p.platform_id = due.platform_id AND p.provider = due.provider "
     "AND p.event_id = due.event_id "
-    "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts"
+    "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts, p.topic, "
+    "p.account, p.received_at"
 )
 
 
@@ -79,10 +87,17 @@ def put_off(engine: Engine, event: Received, note: str, now: datetime) -> None:
         connection.execute(_of(event).values(note=note, try_at=later))
 
 
+def refuse(engine: Engine, event: Received, reason: str, now: datetime) -> None:
+    """Give an event up for good and keep the reason for the operator; nothing was booked."""
+    with db.transaction(engine, event.platform_id) as connection:
+        connection.execute(_of(event).values(note=reason, refused_at=now, try_at=None))
+
+
 def _of(event: Received) -> Update:
     return update(provider_event).where(
         provider_event.c.platform_id == event.platform_id,
         provider_event.c.provider == event.provider,
         provider_event.c.event_id == event.event_id,
         provider_event.c.applied_at.is_(None),
+        provider_event.c.refused_at.is_(None),
     )

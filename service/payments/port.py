@@ -101,6 +101,8 @@ class Object:
     #: A method and a customer that can be charged again, if the payer agreed to that.
     saved_method: str | None = None
     customer_ref: str | None = None
+    #: Of a collection: ``card``, ``sepa_debit``, ... : how long the bank may still take it back.
+    method_kind: str | None = None
     fees: tuple[Fee, ...] = ()
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -29,51 +28,26 @@ from service.payments.port import (
     Request,
     Status,
 )
+from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
 
-#: How long the slow ones take.
-SLOW: Final = timedelta(seconds=30)
 #: An event must reach us within this long of its signature.
 TOLERANCE: Final = timedelta(minutes=5)
 
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """How an object behaves: what it becomes, after how long, told how many times."""
-
-    becomes: Status | None
-    after: timedelta = timedelta()
-    failure: str | None = None
-    tellings: int = 1
-
-
-#: Payment methods of a collection. The default succeeds.
-METHODS: Final = {
-    "pm_sandbox_ok": Script(Status.SUCCEEDED),
-    "pm_sandbox_declined": Script(Status.FAILED, failure="card_declined"),
-    "pm_sandbox_slow": Script(Status.SUCCEEDED, SLOW),
-    "pm_sandbox_late_failure": Script(Status.FAILED, SLOW, failure="debit_returned"),
-    "pm_sandbox_duplicate_event": Script(Status.SUCCEEDED, tellings=3),
-    "pm_sandbox_lost_event": Script(Status.SUCCEEDED, tellings=0),
-    "pm_sandbox_requires_action": Script(None),
-}
-#: Last four digits of the amount of a refund or payout, in minor units.
-AMOUNTS: Final = {
-    404: Script(Status.FAILED, failure="account_closed"),
-    408: Script(Status.SUCCEEDED, SLOW),
-    409: Script(Status.SUCCEEDED, tellings=3),
-    410: Script(Status.SUCCEEDED, tellings=0),
-}
-_DEFAULT: Final = METHODS["pm_sandbox_ok"]
-
-_COLUMNS: Final = "ref, kind, status, amount, unit, failure, request"
+_COLUMNS: Final = (
+    "ref, kind, status, amount, unit, failure, request, capture, captured, capture_before"
+)
 _INSERT: Final = text(
     "INSERT INTO service.sandbox_object (platform_id, ref, kind, request_key, request, amount, "
-    "unit, status, becomes, becomes_at, failure, of_ref) VALUES (:platform_id, :ref, :kind, :key, "
-    "CAST(:request AS jsonb), :amount, :unit, :status, :becomes, :becomes_at, :failure, :of_ref) "
+    "unit, status, becomes, becomes_at, failure, of_ref, capture, capture_before) VALUES "
+    "(:platform_id, :ref, :kind, :key, CAST(:request AS jsonb), :amount, :unit, :status, :becomes, "
+    ":becomes_at, :failure, :of_ref, :capture, :capture_before) "
     "ON CONFLICT (platform_id, request_key) DO NOTHING"
 )
+# A block ends by itself: what has become authorised will become canceled.
 _MOVE: Final = text(
-    "UPDATE service.sandbox_object SET status = becomes, becomes = NULL, becomes_at = NULL "
+    "UPDATE service.sandbox_object SET status = becomes, "
+    "becomes = CASE becomes WHEN 'authorised' THEN 'canceled' END, "
+    "becomes_at = CASE becomes WHEN 'authorised' THEN capture_before END "
     "WHERE (platform_id, ref) IN (SELECT platform_id, ref FROM service.sandbox_object "
     "  WHERE becomes_at <= :now AND (CAST(:ref AS text) IS NULL OR ref = :ref) "
     "  ORDER BY becomes_at LIMIT 1000 FOR UPDATE SKIP LOCKED) "
@@ -85,6 +59,7 @@ class Sandbox:
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
     name = "sandbox"
+    needs_account = False
 
     def __init__(self, engine: Engine, secret: str, clock: Callable[[], datetime]) -> None:
         """Keep memory in ``engine``'s database, sign events with ``secret``, live by ``clock``."""
@@ -98,20 +73,24 @@ class Sandbox:
 
     def submit(self, request: Request) -> Object:
         """Take a request once; the same key again answers the object it made."""
-        script = self._script(request)
+        script = script_of(request)
         now = self._clock()
         asked = {
             "amount": request.amount,
             "unit": request.unit,
             "method": request.method,
-            "of": request.collect_ref,
+            "of": request.collect_ref or request.payout_ref,
             "tellings": script.tellings,
+            "save": request.save_method,
         }
         ref = f"sb_{request.kind}_{request.payment_id.hex}"
-        waiting = script.becomes is None
+        blocks = request.capture == "manual"
+        becomes = script.becomes
+        if blocks and becomes is Status.SUCCEEDED:
+            becomes = Status.AUTHORISED
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            if request.kind == "refund":
-                self._check_refund(connection, request, ref)
+            if request.kind in {"refund", "reversal"}:
+                self._check_back(connection, request, ref)
             connection.execute(
                 _INSERT,
                 {
@@ -122,11 +101,13 @@ class Sandbox:
                     "request": orjson.dumps(asked).decode(),
                     "amount": request.amount,
                     "unit": request.unit,
-                    "status": Status.REQUIRES_ACTION if waiting else Status.PENDING,
-                    "becomes": script.becomes,
-                    "becomes_at": None if waiting else now + script.after,
+                    "status": Status.PENDING if becomes else Status.REQUIRES_ACTION,
+                    "becomes": becomes,
+                    "becomes_at": now + script.after if becomes else None,
                     "failure": script.failure,
-                    "of_ref": request.collect_ref,
+                    "of_ref": asked["of"],
+                    "capture": request.capture,
+                    "capture_before": now + block_lasts(request) if blocks else None,
                 },
             )
             row = self._read(connection, request.platform_id, ref)
@@ -134,27 +115,52 @@ class Sandbox:
             raise ProviderRefused("key_reused", "This key came with another request before.")
         return self._object(row)
 
-    def _script(self, request: Request) -> Script:
-        if request.kind == "collect":
-            return METHODS.get(request.method or "", _DEFAULT)
-        return AMOUNTS.get(request.amount % 10_000, _DEFAULT)
-
-    def _check_refund(self, connection: Connection, request: Request, ref: str) -> None:
-        """Refuse to give back more than came in, as a real provider does."""
+    def _check_back(self, connection: Connection, request: Request, ref: str) -> None:
+        """Refuse to give, or call, back more than there was, as a real provider does."""
         row = connection.execute(
             text(
-                "SELECT c.amount, c.unit, c.status, coalesce((SELECT sum(r.amount) "
+                "SELECT c.unit, c.status, coalesce(c.captured, c.amount) AS there, "
+                "coalesce((SELECT sum(r.amount) "
                 "  FROM service.sandbox_object r WHERE r.platform_id = c.platform_id "
                 "  AND r.of_ref = c.ref AND r.ref <> :ref AND r.status <> 'failed'), 0) AS given "
                 "FROM service.sandbox_object c "
                 "WHERE c.platform_id = :platform_id AND c.ref = :of_ref FOR UPDATE OF c"
             ),
-            {"platform_id": request.platform_id, "of_ref": request.collect_ref, "ref": ref},
+            {
+                "platform_id": request.platform_id,
+                "of_ref": request.collect_ref or request.payout_ref,
+                "ref": ref,
+            },
         ).one_or_none()
         if row is None or row.status != Status.SUCCEEDED or row.unit != request.unit:
-            raise ProviderRefused("not_refundable", "There is no such payment to refund.")
-        if row.given + request.amount > row.amount:
+            raise ProviderRefused("not_refundable", "There is no such payment to give back.")
+        if row.given + request.amount > row.there:
             raise ProviderRefused("over_refund", "More than the payment would go back.")
+
+    def capture(
+        self,
+        platform_id: UUID,
+        payment_id: UUID,  # noqa: ARG002 - one capture ends a block, with any key
+        ref: str,
+        amount: int,
+    ) -> Object:
+        """Take a part or all of a block; the rest is free again."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            self._move(connection, ref)
+            changed = connection.execute(
+                text(
+                    "UPDATE service.sandbox_object SET status = 'succeeded', captured = :amount, "
+                    "becomes = NULL, becomes_at = NULL WHERE platform_id = :platform_id "
+                    "AND ref = :ref AND status = 'authorised' AND amount >= :amount"
+                ),
+                {"platform_id": platform_id, "ref": ref, "amount": amount},
+            )
+            if changed.rowcount:
+                self._tell(connection, platform_id, ref, "collect.captured", 1)
+            row = self._read(connection, platform_id, ref)
+        if row["status"] == Status.AUTHORISED:
+            raise ProviderRefused("over_capture", "More than is blocked would be taken.")
+        return self._object(row)
 
     def cancel(self, platform_id: UUID, ref: str) -> Object:
         """Call a collection back unless it is settled already."""
@@ -164,7 +170,7 @@ class Sandbox:
                 text(
                     "UPDATE service.sandbox_object SET status = 'canceled', becomes = NULL, "
                     "becomes_at = NULL WHERE platform_id = :platform_id AND ref = :ref "
-                    "AND status IN ('pending', 'requires_action')"
+                    "AND status IN ('pending', 'requires_action', 'authorised')"
                 ),
                 {"platform_id": platform_id, "ref": ref},
             )
@@ -183,21 +189,26 @@ class Sandbox:
         with db.transaction(self._engine, db.SYSTEM) as connection:
             changed = connection.execute(
                 text(
-                    "UPDATE service.sandbox_object SET status = :status, failure = :failure "
+                    "UPDATE service.sandbox_object SET failure = :failure, status = CASE "
+                    " WHEN NOT :succeed THEN 'failed' "
+                    " WHEN capture = 'manual' THEN 'authorised' ELSE 'succeeded' END, "
+                    "becomes = CASE WHEN :succeed AND capture = 'manual' THEN 'canceled' END, "
+                    "becomes_at = CASE WHEN :succeed AND capture = 'manual' "
+                    " THEN capture_before END "
                     "WHERE platform_id = :platform_id AND ref = :ref "
                     "AND status = 'requires_action'"
                 ),
                 {
                     "platform_id": platform_id,
                     "ref": ref,
-                    "status": Status.SUCCEEDED if succeed else Status.FAILED,
+                    "succeed": succeed,
                     "failure": None if succeed else "authentication_failed",
                 },
             )
+            row = self._read(connection, platform_id, ref)
             if changed.rowcount:
-                kind = "collect.succeeded" if succeed else "collect.failed"
-                self._tell(connection, platform_id, ref, kind, 1)
-            return self._object(self._read(connection, platform_id, ref))
+                self._tell(connection, platform_id, ref, f"collect.{row['status']}", 1)
+            return self._object(row)
 
     def tick(self, deliver: Callable[[UUID, bytes, str], None]) -> int:
         """Let due objects settle and deliver due events; return how many events were delivered.
@@ -232,7 +243,13 @@ class Sandbox:
         at = int(self._clock().timestamp())
         return f"t={at},v1={self._mac(at, body)}"
 
-    def read_event(self, body: bytes, signature: str) -> Event:
+    def read_event(
+        self,
+        platform_id: UUID,  # noqa: ARG002 - one secret and one endpoint serve every platform
+        endpoint: str,  # noqa: ARG002
+        body: bytes,
+        signature: str,
+    ) -> Event:
         """Verify signature and age, then read what changed."""
         fields = dict(part.partition("=")[::2] for part in signature.split(","))
         at = fields.get("t", "")
@@ -300,4 +317,16 @@ class Sandbox:
             unit=row["unit"],
             failure=row["failure"] if status is Status.FAILED else None,
             next_action=action,
+            captured=_taken(row),
+            capture_before=row["capture_before"],
+            saved_method=row["request"]["method"] if row["request"].get("save") else None,
+            method_kind="card" if row["kind"] == "collect" else None,
         )
+
+
+def _taken(row: RowMapping) -> int | None:
+    """Return what a collection brought in, once it did."""
+    if row["kind"] != "collect" or row["status"] != Status.SUCCEEDED:
+        return None
+    amount: int = row["amount"] if row["captured"] is None else row["captured"]
+    return amount

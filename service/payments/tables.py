@@ -37,6 +37,23 @@ payment: Final = Table(
     Column("look_again_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
     Column("settled_at", _INSTANT),
+    Column("capture", Text, nullable=False, server_default="automatic"),
+    Column("hosted", Boolean, nullable=False, server_default="false"),
+    Column("return_url", Text),
+    Column("save_method", Boolean, nullable=False, server_default="false"),
+    Column("off_session", Boolean, nullable=False, server_default="false"),
+    Column("replaces", Uuid),
+    Column("authorised_at", _INSTANT),
+    Column("capture_before", _INSTANT),
+    Column("capture_wanted", BigInteger),
+    Column("captured", BigInteger),
+    Column("saved_method", Text),
+    Column("source_id", Uuid),
+    Column("payout_id", Uuid),
+    Column("reversal_asked", BigInteger, nullable=False, server_default="0"),
+    Column("after_id", Uuid),
+    Column("waiting", Boolean, nullable=False, server_default="false"),
+    Column("disputed_at", _INSTANT),
 )
 
 provider_event: Final = Table(
@@ -52,6 +69,9 @@ provider_event: Final = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("try_at", _INSTANT),
     Column("note", Text),
+    Column("topic", Text, nullable=False, server_default="payment"),
+    Column("account", Text),
+    Column("refused_at", _INSTANT),
 )
 
 sandbox_object: Final = Table(
@@ -69,6 +89,9 @@ sandbox_object: Final = Table(
     Column("becomes_at", _INSTANT),
     Column("failure", Text),
     Column("of_ref", Text),
+    Column("capture", Text, nullable=False, server_default="automatic"),
+    Column("captured", BigInteger),
+    Column("capture_before", _INSTANT),
 )
 
 sandbox_event: Final = Table(

@@ -33,6 +33,11 @@ PAYMENT_GRACE: Final = timedelta(days=7)
 #: An unanswered offer to settle lapses after this long.
 OFFER_LIFE: Final = timedelta(days=7)
 
+#: How long the payer's bank can still take back what was paid, by the sort of method. Cards: 120
+#: days for most reasons (chargeback rules of Visa and Mastercard); direct debits: 13 months where
+#: the payer says that they never agreed (Directive (EU) 2015/2366, art. 71).
+REVERSAL_TAIL: Final = {"card": timedelta(days=120), "sepa_debit": timedelta(days=396)}
+
 ESCALATE_AFTER: Final = timedelta(days=60)
 DECIDE_BY: Final = timedelta(days=75)
 REFUND_AFTER: Final = timedelta(days=85)

@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from ledger.refusals import InvalidUnit, UnknownUnit
 from ledger.units import iso
 from service import db
-from service.exchanges import advance, leaving, payouts, propose, sweep
+from service.exchanges import advance, leaving, payouts, propose
 from service.exchanges.commands import Command
+from service.exchanges.desk import Desk
 from service.exchanges.fees import FeeRule, quote
 from service.exchanges.kinds import Kind, Role, shows_code
 from service.exchanges.leaving import MemberBusy
@@ -47,7 +48,7 @@ class Stubborn(Sandbox):
 
 def _stubborn(world: World) -> Stubborn:
     provider = Stubborn(world.engine, SECRET, lambda: world.now)
-    world.desk = sweep.Desk(world.engine, Providers(provider), world.codes)
+    world.desk = Desk(world.engine, Providers(provider), world.codes)
     return provider
 
 

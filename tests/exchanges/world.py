@@ -19,6 +19,7 @@ from service.exchanges import advance, audit, propose, queries, sweep, timers
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, PaymentDraft, Who
 from service.exchanges.decide import Rules
+from service.exchanges.desk import Desk
 from service.exchanges.fees import FeeRule
 from service.exchanges.kinds import Kind, LegRole, Role
 from service.exchanges.model import Exchange
@@ -49,7 +50,7 @@ class World:
         self.now = now
         self.codes = CodeBook(SECRET)
         self.sandbox = Sandbox(engine, SECRET, lambda: self.now)
-        self.desk = sweep.Desk(engine, Providers(self.sandbox), self.codes)
+        self.desk = Desk(engine, Providers(self.sandbox), self.codes)
 
     @property
     def rules(self) -> Rules:

@@ -1,0 +1,98 @@
+"""Follow a provider's events up: read their objects again, whatever the events said.
+
+An event that comes twice, late, early or out of order therefore changes nothing that the object
+itself would not. One that speaks of nothing we know is tried again for a day, for it may have
+overtaken our own record, and is then refused with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+
+from ledger.refusals import Refusal
+from service import db
+from service.exchanges import reports
+from service.exchanges.decide import Rules
+from service.exchanges.desk import Desk
+from service.payments import inbox
+from service.payments.inbox import Received
+from service.payments.port import ProviderRefused, Topic
+from service.payments.tables import payment
+
+_log = structlog.get_logger(__name__)
+
+#: How many events one round takes.
+BATCH: Final = 100
+#: How long an event may speak of something unknown before it is refused.
+PATIENCE: Final = timedelta(days=1)
+
+
+class UnknownObject(Refusal):
+    """The event speaks of an object that is none of this platform's."""
+
+    code = "unknown_provider_object"
+
+
+def apply_events(desk: Desk, now: datetime) -> int:
+    """Follow up stored events; return how many were applied."""
+    return sum(_apply(desk, event, now) for event in inbox.claim(desk.engine, now, BATCH))
+
+
+def _apply(desk: Desk, event: Received, now: datetime) -> int:
+    try:
+        _FOLLOW[event.topic](desk, event, now)
+        with db.transaction(desk.engine, event.platform_id) as connection:
+            inbox.applied(connection, event, now)
+    except (Refusal, ProviderRefused) as refusal:
+        _not_ours(desk, event, str(refusal), now)
+        return 0
+    except Exception as error:  # whatever it is, it must not keep the others waiting
+        _log.error("event_put_off", event=event.event_id, exc_info=error)
+        inbox.put_off(desk.engine, event, str(error), now)
+        return 0
+    return 1
+
+
+def _not_ours(desk: Desk, event: Received, reason: str, now: datetime) -> None:
+    if now - event.received_at < PATIENCE:
+        inbox.put_off(desk.engine, event, reason, now)
+        return
+    _log.warning("event_refused", event=event.event_id, reason=reason)
+    inbox.refuse(desk.engine, event, reason, now)
+
+
+def _payment(desk: Desk, event: Received, now: datetime) -> None:
+    """A collection, refund, payout or reversal of ours moved.
+
+    Raises:
+        UnknownObject: no payment of this platform has it.
+    """
+    with db.transaction(desk.engine, event.platform_id) as connection:
+        payment_id = connection.execute(
+            select(payment.c.id).where(
+                payment.c.platform_id == event.platform_id,
+                payment.c.provider == event.provider,
+                payment.c.provider_ref == event.object_ref,
+            )
+        ).scalar_one_or_none()
+    if payment_id is None:
+        raise UnknownObject(f"No payment of this platform has {event.object_ref}.")
+    db.outside_transaction()
+    seen = desk.providers[event.provider].retrieve(event.platform_id, event.object_ref)
+    with db.transaction(desk.engine, event.platform_id) as connection:
+        reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
+
+
+def _nothing(_desk: Desk, _event: Received, _now: datetime) -> None:
+    """Stored, and nothing to do: we keep no books on it."""
+
+
+_FOLLOW: Final[dict[str, Callable[[Desk, Received, datetime], None]]] = {
+    Topic.PAYMENT: _payment,
+    Topic.OTHER: _nothing,
+}

@@ -1,0 +1,63 @@
+"""What is asked of a provider for a payment, with all that the call needs from other rows."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping
+
+from service import db
+from service.exchanges.desk import Desk
+from service.payments import payments
+from service.payments.port import Request
+
+
+class NotYet(Exception):
+    """The payment cannot be asked for now; nothing is wrong with it, and it is tried again."""
+
+
+def build(desk: Desk, row: RowMapping) -> Request:
+    """Return the request of a payment's row.
+
+    Raises:
+        NotYet: something that it needs is not there yet; the message says what.
+    """
+    platform_id = row["platform_id"]
+    with db.transaction(desk.engine, platform_id) as connection:
+        if row["kind"] == "refund":
+            _not_contested(connection, platform_id, row["collect_id"])
+        before = _row(connection, platform_id, row["replaces"])
+        method = row["method"]
+        if row["off_session"] and before is not None and before["saved_method"] is not None:
+            method = before["saved_method"]
+        return Request(
+            platform_id=platform_id,
+            payment_id=row["id"],
+            kind=row["kind"],
+            amount=row["amount"],
+            unit=row["unit"],
+            member_id=row["member_id"],
+            exchange_id=row["exchange_id"],
+            method=method,
+            capture=row["capture"],
+            hosted=row["hosted"],
+            return_url=row["return_url"],
+            save_method=row["save_method"],
+            off_session=row["off_session"],
+            collect_ref=_ref(connection, platform_id, row["collect_id"] or row["source_id"]),
+            payout_ref=_ref(connection, platform_id, row["payout_id"]),
+        )
+
+
+def _not_contested(connection: Connection, platform_id: UUID, collect_id: UUID) -> None:
+    if payments.find(connection, platform_id, collect_id)["disputed_at"] is not None:
+        raise NotYet("the payer's bank contests the collection: a refund would pay it twice")
+
+
+def _row(connection: Connection, platform_id: UUID, payment_id: UUID | None) -> RowMapping | None:
+    return None if payment_id is None else payments.find(connection, platform_id, payment_id)
+
+
+def _ref(connection: Connection, platform_id: UUID, payment_id: UUID | None) -> str | None:
+    row = _row(connection, platform_id, payment_id)
+    return None if row is None else row["provider_ref"]
