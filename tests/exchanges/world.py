@@ -142,9 +142,36 @@ class World:
     def pass_time(self, **length: float) -> int:
         """Move the clock; fire what is due, let the provider act; return how many steps fired."""
         self.now += timedelta(**length)
-        fired = timers.run(self.engine, self.codes, self.now, only=self.platform_id)
+        fired = self.fire()
         self.sweep()
         return fired
+
+    def fire(self) -> int:
+        """Take the clock's steps that are due, and let nobody ask the provider yet."""
+        return timers.run(self.engine, self.codes, self.now, only=self.platform_id)
+
+    def act(self, exchange: Exchange, *, succeed: bool) -> None:
+        """Do what the payer does on the provider's page, for whatever payment asks for it."""
+        for row in self._at_provider(exchange, "requires_action"):
+            self.sandbox.act(self.platform_id, row, succeed=succeed)
+
+    def let_go(self, exchange: Exchange) -> None:
+        """Let the bank end every block of the exchange before its time, as banks may."""
+        for row in self._at_provider(exchange, "authorised"):
+            self.sandbox.cancel(self.platform_id, row)
+
+    def _at_provider(self, exchange: Exchange, status: str) -> list[str]:
+        with db.transaction(self.engine, db.SYSTEM) as connection:
+            return list(
+                connection.scalars(
+                    text(
+                        "SELECT o.ref FROM service.sandbox_object o JOIN service.payment p "
+                        "ON p.platform_id = o.platform_id AND p.provider_ref = o.ref "
+                        "WHERE p.platform_id = :p AND p.exchange_id = :e AND o.status = :status"
+                    ),
+                    {"p": self.platform_id, "e": exchange.id, "status": status},
+                )
+            )
 
     def read(self, exchange: Exchange) -> Exchange:
         return self.exchange(exchange.id)
