@@ -27,7 +27,9 @@ from service.payments.port import (
     ProviderRefused,
     Request,
     Status,
+    Topic,
 )
+from service.payments.sandbox_accounts import SandboxAccounts, expire
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
 
 #: An event must reach us within this long of its signature.
@@ -55,7 +57,7 @@ _MOVE: Final = text(
 )
 
 
-class Sandbox:
+class Sandbox(SandboxAccounts):
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
     name = "sandbox"
@@ -218,15 +220,18 @@ class Sandbox:
         """
         with db.transaction(self._engine, db.SYSTEM) as connection:
             self._move(connection, None)
+            expire(connection, self._clock())
             due = connection.execute(
                 text(
-                    "SELECT platform_id, id, object_ref, kind FROM service.sandbox_event "
-                    "WHERE deliver_at <= :now ORDER BY deliver_at, id LIMIT 1000"
+                    "SELECT platform_id, id, object_ref AS object, kind AS type, topic, account "
+                    "FROM service.sandbox_event WHERE deliver_at <= :now "
+                    "ORDER BY deliver_at, id LIMIT 1000"
                 ),
                 {"now": self._clock()},
             ).all()
         for row in due:
-            body = orjson.dumps({"id": f"sb_{row.id}", "type": row.kind, "object": row.object_ref})
+            told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}
+            body = orjson.dumps({"id": f"sb_{row.id}", **told})
             deliver(row.platform_id, body, self.sign(body))
             with db.transaction(self._engine, db.SYSTEM) as connection:
                 connection.execute(
@@ -259,8 +264,9 @@ class Sandbox:
             raise ForgedEvent("The event's signature is not the provider's.")
         if abs(self._clock().timestamp() - int(at)) > TOLERANCE.total_seconds():
             raise ForgedEvent("The event's signature is too old.")
-        told: dict[str, str] = orjson.loads(body)
-        return Event(told["id"], told["type"], told["object"])
+        told: dict[str, Any] = orjson.loads(body)
+        topic = Topic(told.get("topic", Topic.PAYMENT))
+        return Event(told["id"], told["type"], told["object"], topic, told.get("account"))
 
     def _mac(self, at: int, body: bytes) -> str:
         return hmac.new(self._secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
