@@ -67,7 +67,7 @@ def _desk() -> desk.Desk:
     key = settings().code_key
     if key is None:
         raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
-    return desk.make_desk(_engine(), key.get_secret_value(), now)
+    return desk.make_desk(_engine(), key.get_secret_value(), now, settings().stripe_api_base)
 
 
 @app.task(name=wake.SWEEP)

@@ -63,7 +63,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         engine = db.create_async_engine(url, chosen.pool_size)
         # Provider calls run in threads, with connections of their own.
         sync_engine = db.create_engine(url, max(2, chosen.pool_size // 2))
-        desk = make_desk(sync_engine, code_key.get_secret_value(), clock.now)
+        desk = make_desk(
+            sync_engine, code_key.get_secret_value(), clock.now, chosen.stripe_api_base
+        )
         signer = Signer(signing_key.get_secret_value(), chosen.public_url)
         waker = Waker(chosen.redis_url)
         app.state.edge = RouteEdge(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STRIPE_API_BASE: Final = "https://api.stripe.com"
 
 
 class Settings(BaseSettings):
@@ -42,6 +47,20 @@ class Settings(BaseSettings):
     log_json: bool = Field(default=True, description="JSON lines; false prints for people.")
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
 
+    stripe_api_base: str = Field(
+        default=STRIPE_API_BASE,
+        description="Where Stripe answers; another address only for tests, on this machine.",
+    )
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _no_key_in_the_open(cls, base: str) -> str:
+        """Keys and payments go over TLS, or stay on this machine."""
+        parts = urlsplit(base)
+        if parts.scheme != "https" and not _is_loopback(parts.hostname):
+            raise ValueError("TIERCE_STRIPE_API_BASE must be https://…, or http:// on loopback.")
+        return base.rstrip("/")
+
     @field_validator("database_url")
     @classmethod
     def _psycopg(cls, url: str | None) -> str | None:
@@ -54,6 +73,13 @@ class Settings(BaseSettings):
                 "TIERCE_DATABASE_URL must look like postgresql://user:password@host/db"
             )
         return f"postgresql+psycopg://{rest}"
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

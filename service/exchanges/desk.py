@@ -8,9 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from service.config import STRIPE_API_BASE
 from service.exchanges.codes import CodeBook
 from service.payments.providers import Providers
 from service.payments.sandbox import Sandbox
+from service.payments.stripe.provider import Stripe
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,13 @@ class Desk:
     codes: CodeBook
 
 
-def make_desk(engine: Engine, code_key: str, clock: Callable[[], datetime]) -> Desk:
+def make_desk(
+    engine: Engine,
+    code_key: str,
+    clock: Callable[[], datetime],
+    stripe_api_base: str = STRIPE_API_BASE,
+) -> Desk:
     """Return the desk of a process: every provider that this version knows, built once."""
     sandbox = Sandbox(engine, f"sandbox:{code_key}", clock)
-    return Desk(engine, Providers(sandbox), CodeBook(code_key))
+    stripe = Stripe(engine, code_key, clock, stripe_api_base)
+    return Desk(engine, Providers(sandbox, stripe), CodeBook(code_key))

@@ -117,11 +117,27 @@ class Topic(StrEnum):
     OTHER = "other"  # nothing that we keep books on
 
 
+def own_payment(ref: str | None) -> UUID | None:
+    """Return our payment's id if a reference names the row itself: ``payment:{uuid}``.
+
+    A provider may know an object by a reference that came up after our row's (the payment made on a
+    provider's own page, whose page is what our row has), and carry our payment's id on it. Wherever
+    a reference to one of our rows is told (:class:`Event`, :class:`Movement`, :class:`Dispute`,
+    :class:`Warned`), it is the row's ``provider_ref``, or this.
+    """
+    head, _, tail = (ref or "").partition(":")
+    try:
+        return UUID(tail) if head == "payment" else None
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A provider's word that an object changed. It is never believed, only followed up.
 
-    ``account``: the payee's account where it happened, None on the platform's own.
+    ``account``: the payee's account where it happened, None on the platform's own. ``object_ref``
+    of a payment may name the row itself: see :func:`own_payment`.
     """
 
     id: str
@@ -178,7 +194,8 @@ class Movement:
 
     ``amount`` is signed, before fees; ``fee`` what the provider took beside it (0 or more; negative
     when it gave a fee back). The balance moves by ``amount - fee``. ``object_ref`` is the reference
-    as it stands on our rows (a collection, refund, payout, reversal or dispute), None if unknown.
+    as it stands on our rows (a collection, refund, payout, reversal or dispute) or names the row
+    (:func:`own_payment`), None if unknown.
     ``kind``: collect, refund, refund_failure, payout, reversal, dispute, fee, bank_payout, other.
     """
 
@@ -194,7 +211,10 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A chargeback as it is now. ``movements`` are its own lines in the provider's books."""
+    """A chargeback as it is now. ``movements`` are its own lines in the provider's books.
+
+    ``collect_ref`` is the collection's reference, or names its row (:func:`own_payment`).
+    """
 
     ref: str
     collect_ref: str
@@ -209,7 +229,10 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """An early fraud warning on a collection: the last cheap moment to give it back."""
+    """An early fraud warning on a collection: the last cheap moment to give it back.
+
+    ``collect_ref`` is as of :class:`Dispute`.
+    """
 
     ref: str
     collect_ref: str

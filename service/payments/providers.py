@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from uuid import UUID
 
+from sqlalchemy import Connection
+
+from service.payments import connections
 from service.payments.port import NoProvider, Provider
 
 
@@ -17,9 +21,14 @@ class Providers:
         """Return the provider of this name; a name in our own rows always has one."""
         return self._by_name[name]
 
-    def for_mode(self, mode: str) -> Provider | None:
-        """Return the provider of a platform in ``mode``, or None when none is connected."""
-        return self._by_name.get("sandbox" if mode == "sandbox" else "stripe")
+    def of(self, connection: Connection, platform_id: UUID, mode: str) -> Provider | None:
+        """Return the provider of new payments: Stripe if the platform has connected it.
+
+        Without a connection a sandbox uses the sandbox provider, and a live platform has none.
+        """
+        if connections.exists(connection, platform_id):
+            return self._by_name[connections.STRIPE]
+        return self._by_name.get("sandbox") if mode == "sandbox" else None
 
 
 def need(provider: Provider | None) -> Provider:
@@ -30,7 +39,7 @@ def need(provider: Provider | None) -> Provider:
     """
     if provider is None:
         raise NoProvider(
-            "Money legs need a payment provider; none is connected to this platform. Use its "
-            "sandbox, or legs in a community unit."
+            "Money legs need a payment provider; none is connected to this platform. Connect one "
+            "(PUT /v1/provider-connections/stripe), use its sandbox, or legs in a community unit."
         )
     return provider

@@ -64,6 +64,7 @@ def draft(body: TermsBody) -> Draft:
         meeting_point=body.meeting_point,
         fee=fee,
         windows={} if body.windows is None else body.windows.model_dump(),
+        deposit=body.deposit,
     )
 
 
@@ -101,7 +102,7 @@ async def propose_one(
             connection,
             actor.platform_id,
             [_proposal(body)],
-            edge.desk.providers.for_mode(actor.mode),
+            edge.desk.providers.of(connection, actor.platform_id, actor.mode),
             Rules(now, edge.codes),
         )
         if isinstance(outcome, Refusal):
@@ -160,7 +161,7 @@ def _batch(
             connection,
             actor.platform_id,
             [_proposal(one) for one in read if isinstance(one, ProposeBody)],
-            edge.desk.providers.for_mode(actor.mode),
+            edge.desk.providers.of(connection, actor.platform_id, actor.mode),
             Rules(now, edge.codes),
         )
     )
@@ -211,7 +212,7 @@ async def quote(
 
     def work(connection: Connection) -> Response:
         found = find_units(connection, actor.platform_id, [asked])
-        provider = edge.desk.providers.for_mode(actor.mode)
+        provider = edge.desk.providers.of(connection, actor.platform_id, actor.mode)
         checked = check_terms(asked, found, provider, clock.now())
         pays: dict[str, int] = {}
         gets: dict[str, int] = {}

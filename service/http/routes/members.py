@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ledger import accounts
 from service import clock
 from service.exchanges import money, payouts
-from service.exchanges.leaving import require_settled
+from service.exchanges.leaving import leave
 from service.http import presenters
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
@@ -147,7 +147,7 @@ async def erase_member(
 
     def work(connection: Connection, now: datetime) -> Answer:
         shown = presenters.member(members.erase(connection, actor.platform_id, member, now))
-        require_settled(connection, actor.platform_id, member)
+        leave(connection, actor.platform_id, member)
         replace_kept(connection, actor, f"/v1/members/{shown['id']}", shown)
         return Answer(shown)
 
@@ -272,7 +272,7 @@ async def create_payout(
     edge = edge_of(request)
 
     def work(connection: Connection, now: datetime) -> Answer:
-        provider = need(edge.desk.providers.for_mode(actor.mode))
+        provider = need(edge.desk.providers.of(connection, actor.platform_id, actor.mode))
         payment_id = payouts.pay_out(
             connection,
             actor.platform_id,

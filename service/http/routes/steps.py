@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
@@ -138,7 +139,7 @@ async def counter_offer(
         if given.fee is None:
             asked = replace(given, fee=FeeRule(**before.terms["fee"]))
         found = find_units(connection, actor.platform_id, [asked])
-        provider = edge.desk.providers.for_mode(actor.mode)
+        provider = edge.desk.providers.of(connection, actor.platform_id, actor.mode)
         try:
             checked = check_terms(asked, found, provider, now)
         except Refusal as refusal:
@@ -163,18 +164,55 @@ async def cancel(
 async def fund(
     request: Request, exchange: ExchangeId, body: FundBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
-    """The payer. Community units are held at once; money when the provider has it."""
+    """The payer. Community units are held at once; money when the provider has it.
+
+    A deposit that the bank only blocks is asked for first, in a payment of its own; the price
+    follows when the block stands. Each may want the payer: see the exchange's payments.
+    """
+    return await _pay(request, exchange, body, actor, key, "fund")
+
+
+@_route("authorise_again", "Have the deposit blocked anew")
+async def authorise_again(
+    request: Request, exchange: ExchangeId, body: FundBody, actor: Doer, key: KeyHeader = None
+) -> Response:
+    """The payer, when the bank would not block the deposit anew without them, or any time before.
+
+    The old block stays until the new one stands.
+    """
+    return await _pay(request, exchange, body, actor, key, "authorise_again")
+
+
+async def _pay(
+    request: Request,
+    exchange: UUID,
+    body: FundBody,
+    actor: Actor,
+    key: str | None,
+    step: str,
+) -> Response:
     edge = edge_of(request)
-    provider = edge.desk.providers.for_mode(actor.mode)
-    if body.payment_method is not None and (
-        provider is None or not provider.accepts_method(body.payment_method)
-    ):
+    if body.hosted and body.return_url is None:
         raise PaymentMethodRefused(
-            "The provider knows no such payment method.", pointer="/payment_method"
+            "The provider's page needs an address to send the payer back to.",
+            pointer="/return_url",
         )
-    command = replace(_command("fund", exchange, actor, body), payment_method=body.payment_method)
+    command = replace(
+        _command(step, exchange, actor, body),
+        payment_method=body.payment_method,
+        hosted=body.hosted,
+        return_url=body.return_url,
+        save_method=body.save_method,
+    )
 
     def work(connection: Connection, now: datetime) -> Answer:
+        provider = edge.desk.providers.of(connection, actor.platform_id, actor.mode)
+        if body.payment_method is not None and (
+            provider is None or not provider.accepts_method(body.payment_method)
+        ):
+            raise PaymentMethodRefused(
+                "The provider knows no such payment method.", pointer="/payment_method"
+            )
         done = _take(connection, edge, actor, command, now)
         shown = presenters.exchange(done.exchange, viewer(actor, done.exchange), now)
         resume = encode("payment", done.payments[0].id) if done.payments else None
