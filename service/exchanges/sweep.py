@@ -85,14 +85,19 @@ def ask_providers(desk: Desk, now: datetime) -> int:
 def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> None:
     """Submit one payment right after the commit that wrote it, for the caller who waits.
 
-    If the provider does not answer, the sweep goes on where this stopped. A payment that waits for
-    another is left to the sweep as well.
+    A collection that it set free (a price whose deposit is now blocked) is submitted as well. If
+    the provider does not answer, the sweep goes on where this stopped.
     """
     with db.transaction(desk.engine, platform_id) as connection:
         row = payments.find(connection, platform_id, payment_id)
     # A request that is sent again may come long after.
-    if row["settled_at"] is None and not row["waiting"]:
-        _ask(desk, row, now)
+    if row["settled_at"] is not None or row["waiting"]:
+        return
+    _ask(desk, row, now)
+    with db.transaction(desk.engine, platform_id) as connection:
+        rows = payments.set_free(connection, platform_id, payment_id)
+    for follower in rows:
+        _ask(desk, follower, now)
 
 
 def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:

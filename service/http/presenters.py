@@ -65,6 +65,8 @@ def exchange(one: Exchange, viewer: Role | None, now: datetime) -> dict[str, Any
             "expires_at": proposal.expires_at,
         },
         "payment": None if one.collect_id is None else encode("payment", one.collect_id),
+        "deposit_payment": None if one.deposit_id is None else encode("payment", one.deposit_id),
+        "deposit_blocked_until": one.deposit_until,
         "proposed_at": one.proposed_at,
         "agreed_at": one.agreed_at,
         "funded_at": one.funded_at,
@@ -95,6 +97,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "payer_fee": leg.payer_fee,
         "payee_fee": leg.payee_fee,
         "state": leg.state,
+        "strategy": leg.strategy,
         "to_payer": None if share is None else share.to_payer,
         "to_payee": None if share is None else share.to_payee,
         "to_fees": None if share is None else share.to_fees,
@@ -133,6 +136,7 @@ def confirmation(row: Mapping[str, Any]) -> dict[str, Any]:
 def payment(row: Mapping[str, Any]) -> dict[str, Any]:
     """Show a payment."""
     exchange_id, collect_id = row["exchange_id"], row["collect_id"]
+    payout_id = row["payout_id"]
     return {
         "id": encode("payment", row["id"]),
         "object": "payment",
@@ -145,6 +149,11 @@ def payment(row: Mapping[str, Any]) -> dict[str, Any]:
         "provider": row["provider"],
         "provider_ref": row["provider_ref"],
         "refund_of": None if collect_id is None else encode("payment", collect_id),
+        "reversal_of": None if payout_id is None else encode("payment", payout_id),
+        "waits_for": encode("payment", row["after_id"]) if row["waiting"] else None,
+        "capture": row["capture"],
+        "captured": row["captured"],
+        "capture_before": row["capture_before"],
         "next_action": row["next_action"],
         "failure": row["failure"],
         "created_at": row["created_at"],

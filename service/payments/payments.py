@@ -172,6 +172,18 @@ def release(connection: Connection, platform_id: UUID, ids: Sequence[UUID], now:
         )
 
 
+def set_free(connection: Connection, platform_id: UUID, payment_id: UUID) -> Sequence[RowMapping]:
+    """Return the collections that waited for this payment and can be submitted now."""
+    query = select(payment).where(
+        payment.c.platform_id == platform_id,
+        payment.c.after_id == payment_id,
+        payment.c.kind == "collect",
+        payment.c.state == "submitting",
+        payment.c.waiting.is_(False),
+    )
+    return connection.execute(query).mappings().all()
+
+
 def followers(connection: Connection, platform_id: UUID, payment_id: UUID) -> Sequence[RowMapping]:
     """Return, locked, the payments to members that wait for this one."""
     query = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
@@ -92,6 +93,31 @@ def _sane(value: datetime) -> datetime:
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sane)]
+
+
+def _address(value: str) -> str:
+    """Take the address of a page that a person's browser can be sent to."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("this is not an address; it looks like https://example.org/back") from None
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError("an address has no spaces and no control characters")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address carries no name and no password")
+    local = host in {"localhost", "127.0.0.1", "::1"}
+    if not host or port == 0 or parts.scheme not in ({"https", "http"} if local else {"https"}):
+        raise ValueError("an address begins with https:// and names a host (http on this machine)")
+    return value
+
+
+#: Where a person comes back to from a provider's page.
+ReturnUrl = Annotated[
+    str,
+    Field(max_length=2_000, examples=["https://example.org/exchanges/12"]),
+    AfterValidator(_address),
+]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(min_length=1, max_length=5_000)]
 CheckpointName = Annotated[

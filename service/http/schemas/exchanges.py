@@ -19,6 +19,7 @@ from service.http.schemas.base import (
     LongText,
     MemberId,
     ProposalId,
+    ReturnUrl,
     ShortText,
     Version,
 )
@@ -85,6 +86,12 @@ class TermsBody(Body):
     )
     fee: FeeBody | None = None
     windows: WindowsBody | None = Field(default=None, examples=[{"confirm_hours": 72}])
+    deposit: Literal["automatic", "authorise", "reauthorise", "capture"] = Field(
+        default="automatic",
+        description="How a deposit in money is secured. authorise: blocked at the payer's bank for "
+        "up to a week, and taken before the block ends; reauthorise: blocked anew as long as it "
+        "lasts; capture: taken and given back. automatic chooses by the length of the loan.",
+    )
 
 
 SALE_EXAMPLE: Final[dict[str, Any]] = {
@@ -164,6 +171,18 @@ class FundBody(StepBody):
         "pm_sandbox_declined, pm_sandbox_slow, pm_sandbox_late_failure, "
         "pm_sandbox_duplicate_event, pm_sandbox_lost_event, pm_sandbox_requires_action.",
     )
+    hosted: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="The payer pays on the provider's own page: the payment's next_action has its "
+        "address. Needs return_url.",
+    )
+    return_url: ReturnUrl | None = Field(
+        default=None, description="Where the payer comes back to from the provider's page."
+    )
+    save_method: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="The payer agrees that the method is kept for their next payment here.",
+    )
 
 
 class CheckpointStepBody(StepBody):
@@ -207,6 +226,9 @@ class LegOut(Answer):
     payer_fee: int
     payee_fee: int
     state: LegState
+    strategy: Literal["authorise", "reauthorise", "capture"] | None = Field(
+        description="Of a deposit in money: how it is secured."
+    )
     to_payer: int | None = Field(description="Once settled: what went to the payer.")
     to_payee: int | None = Field(description="Once settled: what went to the payee.")
     to_fees: int | None = Field(description="Once settled: what the platform keeps.")
@@ -273,6 +295,12 @@ class ExchangeOut(Answer):
     checkpoints: list[CheckpointOut]
     proposal: ProposalOut | None
     payment: str | None = Field(description="The collection under way or done.")
+    deposit_payment: str | None = Field(
+        description="The payment that blocks the deposit at the payer's bank, if one does."
+    )
+    deposit_blocked_until: datetime | None = Field(
+        description="When the bank's block ends; null once the deposit is taken, or without one."
+    )
     proposed_at: datetime
     agreed_at: datetime | None
     funded_at: datetime | None

@@ -271,12 +271,20 @@ class PostingList(Answer):
 
 
 class PaymentOut(Answer):
-    """A collection, refund or payout at the provider."""
+    """A collection, refund, payout or reversal at the provider."""
 
     id: str
     object: Literal["payment"]
-    kind: Literal["collect", "refund", "payout"]
-    state: Literal["submitting", "pending", "requires_action", "succeeded", "failed", "canceled"]
+    kind: Literal["collect", "refund", "payout", "reversal"]
+    state: Literal[
+        "submitting",
+        "pending",
+        "requires_action",
+        "authorised",
+        "succeeded",
+        "failed",
+        "canceled",
+    ]
     amount: int
     unit: str
     exchange: str | None
@@ -284,6 +292,13 @@ class PaymentOut(Answer):
     provider: str
     provider_ref: str | None
     refund_of: str | None
+    reversal_of: str | None
+    waits_for: str | None = Field(description="The payment that comes first, while it does.")
+    capture: Literal["automatic", "manual"] = Field(
+        description="manual: the amount is blocked at the payer's bank until it is taken or freed."
+    )
+    captured: int | None = Field(description="How much of a block was taken.")
+    capture_before: datetime | None = Field(description="When the block ends by itself.")
     next_action: dict[str, Any] | None = Field(description="What the payer has to do, if anything.")
     failure: str | None
     created_at: datetime
