@@ -1,4 +1,4 @@
-"""Whether a member may leave: nothing of theirs is open, and nothing is owed either way."""
+"""A member leaves: nothing of theirs is open or owed, and providers know them no more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from service.exchanges.model import TERMINAL, State
 from service.exchanges.money import member_account
 from service.exchanges.queries import Filters
 from service.ids import encode
+from service.payments import bank_payouts, customers, payees
 from service.payments.tables import payment
 
 _OPEN = [state for state in State if state not in TERMINAL]
@@ -24,11 +25,25 @@ class MemberBusy(Refusal):
     code = "member_busy"
 
 
+def leave(connection: Connection, platform_id: UUID, member_id: UUID) -> None:
+    """Let a member go: their kept payment methods are forgotten, their accounts followed no more.
+
+    Of an account only its bare id stays, for the books name payouts to it.
+
+    Raises:
+        MemberBusy: see :func:`require_settled`.
+    """
+    require_settled(connection, platform_id, member_id)
+    customers.forget_customer(connection, platform_id, member_id)
+    payees.let_go(connection, platform_id, member_id)
+
+
 def require_settled(connection: Connection, platform_id: UUID, member_id: UUID) -> None:
     """Refuse while somebody still depends on knowing who the member is (GDPR art. 17(3)(b), (e)).
 
     Raises:
-        MemberBusy: with the exchange, or with the units in which the balance is not zero.
+        MemberBusy: with the exchange, the payment or the payout to a bank that is open, or with
+            the units in which the balance is not zero.
     """
     filters = Filters(states=_OPEN, member_id=member_id)
     for exchange in queries.page(connection, platform_id, filters, limit=1):
@@ -50,7 +65,17 @@ def require_settled(connection: Connection, platform_id: UUID, member_id: UUID) 
             "A payment of the member is under way: wait until it has settled.",
             payment=encode("payment", under_way),
         )
+    to_bank = bank_payouts.under_way(connection, platform_id, member_id)
+    if to_bank is not None:
+        raise MemberBusy(
+            "Money is on its way to the member's bank: wait until it has come.",
+            bank_payout=to_bank,
+        )
     found = accounts.balances(connection, platform_id, [member_account(member_id)])
     units = [line.unit for line in found if line.balance != 0]
     if units:
-        raise MemberBusy("The member's balance is not zero: settle it first.", units=units)
+        raise MemberBusy(
+            "The member's balance is not zero: settle it first. Money that waits for their account "
+            "at the payment provider is paid as soon as that is ready.",
+            units=units,
+        )

@@ -186,16 +186,19 @@ class Due:
 _CLAIM: Final = text(
     "UPDATE service.bank_payout AS b SET look_again_at = :until, attempts = b.attempts + 1 FROM ("
     " SELECT platform_id, id FROM service.bank_payout WHERE look_again_at <= :now"
+    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE b.platform_id = due.platform_id AND b.id = due.id "
     "RETURNING b.platform_id, b.provider, b.account_ref, b.ref"
 )
 
 
-def due_for_a_look(engine: Engine, now: datetime, limit: int) -> Sequence[Due]:
-    """Take payouts to look at again for the length of a lease."""
+def due_for_a_look(
+    engine: Engine, now: datetime, limit: int, only: UUID | None = None
+) -> Sequence[Due]:
+    """Take payouts to look at again for the length of a lease; ``only`` of a platform."""
     with db.transaction(engine, db.SYSTEM) as connection:
-        values = {"now": now, "until": now + LEASE, "limit": limit}
+        values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
         return [Due(*row) for row in connection.execute(_CLAIM, values)]
 
 

@@ -120,10 +120,10 @@ def payout_notice(one: Readiness, zone: str = "UTC") -> dict[str, Any] | None:
     """
     if one.ready and not one.due:
         return None
-    by = "" if one.due_by is None else f" by {requirements.day(one.due_by, zone)}"
-    wanted = f"The payment provider still needs{by}: {requirements.listed(one.due)}." * bool(
-        one.due
-    )
+    wanted = ""
+    if one.due:
+        by = "" if one.due_by is None else f" by {requirements.day(one.due_by, zone)}"
+        wanted = f"The payment provider still needs{by}: {requirements.listed(one.due)}."
     if one.ready:
         code, words = "payout_requirements_due_soon", f"{wanted} After that, payments stop."
         return {"code": code, "words": words, "due_by": one.due_by}

@@ -284,21 +284,23 @@ class Due:
 _CLAIM: Final = text(
     "UPDATE service.payee_account AS a SET look_again_at = :until, attempts = a.attempts + 1 FROM ("
     " SELECT platform_id, member_id, provider FROM service.payee_account"
-    " WHERE look_again_at <= :now ORDER BY look_again_at LIMIT :limit"
-    " FOR NO KEY UPDATE SKIP LOCKED) AS due "
+    " WHERE look_again_at <= :now AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE a.platform_id = due.platform_id AND a.member_id = due.member_id "
     "AND a.provider = due.provider "
     "RETURNING a.platform_id, a.member_id, a.provider, a.account_ref, a.attempts"
 )
 
 
-def due_for_a_look(engine: Engine, now: datetime, limit: int) -> Sequence[Due]:
-    """Take accounts to open or to read again for the length of a lease.
+def due_for_a_look(
+    engine: Engine, now: datetime, limit: int, only: UUID | None = None
+) -> Sequence[Due]:
+    """Take accounts to open or to read again for the length of a lease; ``only`` of a platform.
 
     An event that was lost is made good here within a day; a crashed process's come back.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
-        values = {"now": now, "until": now + LEASE, "limit": limit}
+        values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
         return [Due(*row) for row in connection.execute(_CLAIM, values)]
 
 
