@@ -51,7 +51,8 @@ def _due(exchange: Exchange, name: str) -> datetime | None:
         return exchange.proposed_at + hours * exchange.window("agree_hours")
     if name in {"fund_by", "payment_by"}:
         assert exchange.agreed_at is not None
-        grace = PAYMENT_GRACE if name == "payment_by" else timedelta()
+        # A payment that was tried in time and fails late, as debits do, can still be tried again.
+        grace = PAYMENT_GRACE if exchange.fund_attempts else timedelta()
         return exchange.agreed_at + hours * exchange.window("fund_hours") + grace
     if name == "confirm_by":
         return _confirm_by(exchange)

@@ -12,17 +12,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import select
 
 from ledger.refusals import Refusal
 from service import db
 from service.exchanges import reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
-from service.payments import inbox
+from service.payments import inbox, payments
 from service.payments.inbox import Received
 from service.payments.port import ProviderRefused, Topic
-from service.payments.tables import payment
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +50,7 @@ def _apply(desk: Desk, event: Received, now: datetime) -> int:
         _not_ours(desk, event, str(refusal), now)
         return 0
     except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.error("event_put_off", event=event.event_id, exc_info=error)
+        _log.error("event_put_off", provider_event=event.event_id, exc_info=error)
         inbox.put_off(desk.engine, event, str(error), now)
         return 0
     return 1
@@ -62,7 +60,7 @@ def _not_ours(desk: Desk, event: Received, reason: str, now: datetime) -> None:
     if now - event.received_at < PATIENCE:
         inbox.put_off(desk.engine, event, reason, now)
         return
-    _log.warning("event_refused", event=event.event_id, reason=reason)
+    _log.warning("event_refused", provider_event=event.event_id, reason=reason)
     inbox.refuse(desk.engine, event, reason, now)
 
 
@@ -73,19 +71,13 @@ def _payment(desk: Desk, event: Received, now: datetime) -> None:
         UnknownObject: no payment of this platform has it.
     """
     with db.transaction(desk.engine, event.platform_id) as connection:
-        payment_id = connection.execute(
-            select(payment.c.id).where(
-                payment.c.platform_id == event.platform_id,
-                payment.c.provider == event.provider,
-                payment.c.provider_ref == event.object_ref,
-            )
-        ).scalar_one_or_none()
-    if payment_id is None:
+        row = payments.of_ref(connection, event.platform_id, event.provider, event.object_ref)
+    if row is None or row["provider_ref"] is None:
         raise UnknownObject(f"No payment of this platform has {event.object_ref}.")
     db.outside_transaction()
-    seen = desk.providers[event.provider].retrieve(event.platform_id, event.object_ref)
+    seen = desk.providers[event.provider].retrieve(event.platform_id, row["provider_ref"])
     with db.transaction(desk.engine, event.platform_id) as connection:
-        reports.report(connection, event.platform_id, payment_id, seen, Rules(now, desk.codes))
+        reports.report(connection, event.platform_id, row["id"], seen, Rules(now, desk.codes))
 
 
 def _nothing(_desk: Desk, _event: Received, _now: datetime) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from service.exchanges.kinds import Kind, LegRole, Role
+from service.payments.payee import Readiness
 
 
 class State(StrEnum):
@@ -177,7 +178,7 @@ class Exchange:
     fund_attempts: int = 0
     event_sequence: int = 0
     #: Whether money can be sent to the payee; read with the exchange, never written with it.
-    payee_ready: bool = True
+    payout: Readiness | None = None
 
     def role_of(self, member_id: UUID) -> Role | None:
         """Return the side ``member_id`` is on, or None for a stranger."""
@@ -192,6 +193,11 @@ class Exchange:
     def agreed_by(self, role: Role) -> datetime | None:
         """Return when ``role`` agreed to the present terms, or None."""
         return self.payer_agreed_at if role is Role.PAYER else self.payee_agreed_at
+
+    @property
+    def payee_ready(self) -> bool:
+        """Whether money can be sent to the payee now."""
+        return self.payout is None or self.payout.ready
 
     @property
     def current(self) -> Checkpoint | None:

@@ -17,7 +17,7 @@ from service.exchanges.commands import PROVIDER, Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange, State
 from service.ids import encode, uuid7
-from service.payments import payments
+from service.payments import customers, payments
 from service.payments.port import Fee, Object
 from service.payments.port import Status as Seen
 
@@ -73,6 +73,7 @@ def report(
         )
         changed = payments.record(connection, row, seen, rules.now) or first_block
         _book_fees(connection, row, seen.fees, rules.now)
+        _remember_customer(connection, row, seen, rules.now)
     if not changed:
         return
     if exchange is None:
@@ -120,6 +121,22 @@ def _book_fees(
     for result in post(connection, row["platform_id"], postings, now) if postings else ():
         if result.status not in {Status.CREATED, Status.EXISTS}:
             raise BrokenBooks(f"fee of payment {row['id']}: {result.status}")
+
+
+def _remember_customer(
+    connection: Connection, row: RowMapping, seen: Object, now: datetime
+) -> None:
+    """Keep who the payer is to the provider, and their method, when they agreed to that."""
+    if row["save_method"] and seen.customer_ref is not None:
+        customers.remember_customer(
+            connection,
+            row["platform_id"],
+            row["member_id"],
+            row["provider"],
+            seen.customer_ref,
+            seen.saved_method,
+            now,
+        )
 
 
 def fee_posting(provider: str, fee: Fee, reference: str | None) -> Posting:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, RowMapping
 
 from service import db
 from service.exchanges.desk import Desk
-from service.payments import payments
+from service.payments import customers, payees, payments
 from service.payments.port import Request
+from service.payments.sandbox import Sandbox
 
 
 class NotYet(Exception):
@@ -26,10 +27,7 @@ def build(desk: Desk, row: RowMapping) -> Request:
     with db.transaction(desk.engine, platform_id) as connection:
         if row["kind"] == "refund":
             _not_contested(connection, platform_id, row["collect_id"])
-        before = _row(connection, platform_id, row["replaces"])
-        method = row["method"]
-        if row["off_session"] and before is not None and before["saved_method"] is not None:
-            method = before["saved_method"]
+        method, customer_ref = _method(connection, row)
         return Request(
             platform_id=platform_id,
             payment_id=row["id"],
@@ -43,10 +41,40 @@ def build(desk: Desk, row: RowMapping) -> Request:
             hosted=row["hosted"],
             return_url=row["return_url"],
             save_method=row["save_method"],
+            customer_ref=customer_ref,
             off_session=row["off_session"],
             collect_ref=_ref(connection, platform_id, row["collect_id"] or row["source_id"]),
             payout_ref=_ref(connection, platform_id, row["payout_id"]),
+            account_ref=_account(connection, row),
         )
+
+
+def _method(connection: Connection, row: RowMapping) -> tuple[str | None, str | None]:
+    """Return the method and the customer to charge: what was saved, when the payer is not there."""
+    platform_id, before = row["platform_id"], None
+    if row["off_session"]:
+        before = _row(connection, platform_id, row["replaces"])
+    known = customers.customer(connection, platform_id, row["member_id"], row["provider"])
+    method = row["method"]
+    if before is not None and before["saved_method"] is not None:
+        method = before["saved_method"]
+    return method, None if known is None else known.customer_ref
+
+
+def _account(connection: Connection, row: RowMapping) -> str | None:
+    """Return the account of the member that a payout goes to.
+
+    Raises:
+        NotYet: their provider pays to accounts, and they have none that takes money.
+    """
+    if row["kind"] != "payout":
+        return None
+    account = payees.find(connection, row["platform_id"], row["member_id"], row["provider"])
+    if account is None and row["provider"] == Sandbox.name:
+        return None  # the sandbox alone pays members who have opened no account
+    if account is None or not account.ready:
+        raise NotYet("the payee's account at the provider takes no money yet")
+    return account.account_ref
 
 
 def _not_contested(connection: Connection, platform_id: UUID, collect_id: UUID) -> None:

@@ -20,10 +20,14 @@ from service.exchanges.model import (
     Share,
     State,
 )
+from service.payments.payee import Readiness
 
 
 def from_row(
-    row: RowMapping, legs: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]
+    row: RowMapping,
+    legs: Sequence[Mapping[str, Any]],
+    points: Sequence[Mapping[str, Any]],
+    payout: Readiness | None = None,
 ) -> Exchange:
     """Build the value from its rows."""
     return Exchange(
@@ -59,6 +63,7 @@ def from_row(
         reversible_until=row["reversible_until"],
         fund_attempts=row["fund_attempts"],
         event_sequence=row["event_sequence"],
+        payout=payout,
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, text
+from sqlalchemy import Connection, RowMapping, delete, text
 
 from service import db
 from service.events import outbox
@@ -18,6 +18,9 @@ from service.exchanges.deadlines import deadlines
 from service.exchanges.model import Exchange
 from service.exchanges.rows import checkpoint_row, exchange_row, from_row, leg_row
 from service.ids import encode, uuid7
+from service.payments import payees
+from service.payments.payee import Readiness
+from service.payments.sandbox import Sandbox
 
 _LOCK: Final = text(
     "SELECT * FROM service.exchange WHERE platform_id = :platform_id AND id = ANY(:ids) "
@@ -49,10 +52,38 @@ def load(
     if not rows:
         return {}
     parts = {row.id: row for row in connection.execute(_PARTS, wanted)}
+    payees_of = _readiness(connection, platform_id, rows, lock=lock)
     return {
-        row["id"]: from_row(row, parts[row["id"]].legs or [], parts[row["id"]].checkpoints)
+        row["id"]: from_row(
+            row,
+            parts[row["id"]].legs or [],
+            parts[row["id"]].checkpoints,
+            payees_of.get((row["provider"], row["payee_id"])),
+        )
         for row in rows
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Paying:
+    name: str
+    needs_account: bool
+
+
+def _readiness(
+    connection: Connection, platform_id: UUID, rows: Sequence[RowMapping], *, lock: bool
+) -> dict[tuple[str, UUID], Readiness]:
+    """Return whether payees can be paid by their provider; ``lock``: until the commit."""
+    found = {}
+    for name in sorted({row["provider"] for row in rows if row["provider"] is not None}):
+        ids = {row["payee_id"] for row in rows if row["provider"] == name}
+        # The sandbox alone pays members who have opened no account.
+        paying = _Paying(name, needs_account=name != Sandbox.name)
+        for member_id, ready in payees.readiness(
+            connection, platform_id, ids, paying, lock=lock
+        ).items():
+            found[name, member_id] = ready
+    return found
 
 
 def insert(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:

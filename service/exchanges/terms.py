@@ -22,7 +22,13 @@ from service.exchanges.model import Checkpoint, Leg
 from service.exchanges.refusals import InvalidTerms, UnknownUnit
 from service.ids import uuid7
 from service.policies.deposits import STRATEGIES, TAKE_BEFORE, choose
-from service.policies.windows import DECIDE_BY, ESCALATE_AFTER, REFUND_AFTER, WINDOWS
+from service.policies.windows import (
+    DECIDE_BY,
+    ESCALATE_AFTER,
+    PAYMENT_GRACE,
+    REFUND_AFTER,
+    WINDOWS,
+)
 
 #: Largest sum of one exchange, in minor units: far below BIGINT, so that no fee or sum overflows.
 MOST_AMOUNT: Final = 10**15
@@ -366,13 +372,18 @@ def _defaults(legs: tuple[Leg, ...], windows: Mapping[str, int]) -> list[dict[st
     lines: list[dict[str, Any]] = [
         {"when": "not_agreed", "after_hours": windows["agree_hours"], "outcome": "expired"},
         {"when": "not_funded", "after_hours": windows["fund_hours"], "outcome": "expired"},
+        {
+            "when": "payment_under_way",
+            "after_hours": windows["fund_hours"] + _hours(PAYMENT_GRACE),
+            "outcome": "expired",
+        },
         {"when": "not_confirmed", "after_hours": windows["confirm_hours"], "outcome": "in_review"},
         {"when": "still_open", "after_hours": _hours(ESCALATE_AFTER), "outcome": "in_review"},
         {"when": "no_decision", "after_hours": _hours(DECIDE_BY), "outcome": "in_review"},
         {"when": "hold_limit", "after_hours": _hours(REFUND_AFTER), "outcome": "refunded"},
     ]
     if not legs:
-        lines = [line for line in lines if line["when"] != "not_funded"]
+        lines = [line for line in lines if line["when"] not in {"not_funded", "payment_under_way"}]
         lines[-1]["outcome"] = "expired"
     return lines
 

@@ -14,6 +14,7 @@ from service.exchanges.model import Checkpoint, Exchange, Leg
 from service.exchanges.queries import next_actions
 from service.http.paths import public
 from service.ids import encode
+from service.payments.payee import payout_notice
 from service.platforms.keys import Key
 from service.platforms.members import Member
 from service.platforms.platforms import Platform
@@ -67,6 +68,7 @@ def exchange(one: Exchange, viewer: Role | None, now: datetime) -> dict[str, Any
         "payment": None if one.collect_id is None else encode("payment", one.collect_id),
         "deposit_payment": None if one.deposit_id is None else encode("payment", one.deposit_id),
         "deposit_blocked_until": one.deposit_until,
+        "payout": _payout(one),
         "proposed_at": one.proposed_at,
         "agreed_at": one.agreed_at,
         "funded_at": one.funded_at,
@@ -83,6 +85,19 @@ def exchange(one: Exchange, viewer: Role | None, now: datetime) -> dict[str, Any
             for step, side in next_actions(one, viewer, now)
         ],
         "deadlines": ends,
+    }
+
+
+def _payout(one: Exchange) -> dict[str, Any] | None:
+    """Show whether the payee can be paid, so that both sides know before they agree."""
+    if one.payout is None:
+        return None
+    notice = payout_notice(one.payout)
+    return {
+        "ready": one.payout.ready,
+        "due": list(one.payout.due),
+        "due_by": one.payout.due_by,
+        "notice": None if notice is None else notice["words"],
     }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, select, text, update
 
 from ledger.refusals import Refusal
 from service import db
-from service.payments.port import FINAL, Object, Status
+from service.payments.port import FINAL, Object, Status, own_payment
 from service.payments.tables import payment
 
 
@@ -229,6 +229,18 @@ def find(connection: Connection, platform_id: UUID, payment_id: UUID) -> RowMapp
     """
     query = select(payment).where(payment.c.platform_id == platform_id, payment.c.id == payment_id)
     return _one(connection, query)
+
+
+def of_ref(
+    connection: Connection, platform_id: UUID, provider: str, ref: str
+) -> RowMapping | None:
+    """Return the payment that the provider's reference ``ref`` means, if it is one of ours."""
+    own = own_payment(ref)
+    which = payment.c.provider_ref == ref if own is None else payment.c.id == own
+    query = select(payment).where(
+        payment.c.platform_id == platform_id, payment.c.provider == provider, which
+    )
+    return connection.execute(query).mappings().one_or_none()
 
 
 def _one(connection: Connection, query: Any) -> RowMapping:

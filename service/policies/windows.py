@@ -28,7 +28,8 @@ WINDOWS: Final = {
     "confirm_hours": Window(default=7 * 24, least=24, most=30 * 24),
 }
 
-#: A payment in flight may still be answered this long after the time to fund it has ended.
+#: Once a payment was tried, it may still be answered, or tried again, this long after the time to
+#: fund has ended.
 PAYMENT_GRACE: Final = timedelta(days=7)
 #: An unanswered offer to settle lapses after this long.
 OFFER_LIFE: Final = timedelta(days=7)

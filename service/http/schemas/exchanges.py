@@ -274,6 +274,15 @@ class DeadlineOut(Answer):
     outcome: str
 
 
+class PayoutOut(Answer):
+    """Whether the payee can be paid what is released to them."""
+
+    ready: bool
+    due: list[str] = Field(description="What the provider still wants of them, in its own names.")
+    due_by: datetime | None
+    notice: str | None = Field(description="The same in plain words; null when nothing is missing.")
+
+
 class ExchangeOut(Answer):
     """An exchange as its viewer sees it."""
 
@@ -301,6 +310,7 @@ class ExchangeOut(Answer):
     deposit_blocked_until: datetime | None = Field(
         description="When the bank's block ends; null once the deposit is taken, or without one."
     )
+    payout: PayoutOut | None = Field(description="Null where no money goes through a provider.")
     proposed_at: datetime
     agreed_at: datetime | None
     funded_at: datetime | None
