@@ -21,9 +21,12 @@ from service.http.routes import (
     exchanges,
     health,
     members,
+    payees,
     payments,
     platforms,
+    providers,
     steps,
+    webhooks,
 )
 from service.log import configure
 from service.platforms.tokens import Signer
@@ -36,9 +39,12 @@ ROUTERS = (
     steps.router,
     payments.router,
     members.router,
+    payees.router,
     books.router,
     events.router,
     platforms.router,
+    providers.router,
+    webhooks.router,
     health.router,
 )
 

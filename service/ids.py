@@ -30,6 +30,7 @@ PREFIXES: Final = {
     "event": "evt",
     "posting": "po",
     "request": "req",
+    "delivery": "dlv",
 }
 
 

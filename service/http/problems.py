@@ -37,8 +37,11 @@ from service.exchanges import leaving, payouts
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
+from service.payments import connected
+from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
+from service.payments.vault import SecretsUnreadable
 from service.platforms import keys, members, platforms, scopes, tokens
 
 _log = structlog.get_logger(__name__)
@@ -77,6 +80,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     members.MemberNotFound: 404,
     exchanges.ExchangeNotFound: 404,
     PaymentNotFound: 404,
+    payees.PayoutAccountNotFound: 404,
+    payees.UnknownProviderObject: 404,
     EventNotFound: 404,
     books.PostingNotFound: 404,
     http.IdempotencyKeyInUse: 409,
@@ -103,7 +108,16 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.BelowCreditLimit: 409,
     exchanges.TooManySteps: 409,
     payouts.BalanceTooLow: 409,
+    payees.PayeeNotReady: 409,
+    payees.PayoutAccountElsewhere: 409,
+    payees.ProviderDeclined: 409,
     NoProvider: 409,
+    connected.NotConnected: 409,
+    connected.ConnectionInUse: 409,
+    connected.AccountTaken: 409,
+    connected.AnotherAccount: 409,
+    connected.TooManySecrets: 409,
+    SecretsUnreadable: 409,
     http.BodyTooLarge: 413,
     http.WrongMediaType: 415,
     http.InvalidBody: 422,
@@ -122,7 +136,10 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.WrongCode: 422,
     exchanges.SplitDoesNotSum: 422,
     exchanges.PaymentMethodRefused: 422,
+    connected.WrongKeyMode: 422,
+    connected.OverlapTooLong: 422,
     ForgedEvent: 400,
+    payees.ProviderSilent: 503,
 }
 
 TITLES: Final = {

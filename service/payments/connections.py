@@ -92,19 +92,19 @@ def need(
     return found
 
 
-def platforms(connection: Connection, provider: str = STRIPE) -> Sequence[UUID]:
-    """Return the platforms that have a connection (in the system's scope)."""
-    return (
-        connection.execute(
-            text(
-                "SELECT platform_id FROM service.provider_connection WHERE provider = :provider "
-                "ORDER BY events_seen_until"
-            ),
-            {"provider": provider},
-        )
-        .scalars()
-        .all()
+def unseen(connection: Connection, before: datetime) -> Sequence[tuple[UUID, datetime]]:
+    """Return platforms whose events are in the inbox until ``before`` at most, and until when.
+
+    In the system's scope; the furthest behind first.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT platform_id, events_seen_until FROM service.provider_connection "
+            "WHERE events_seen_until <= :before ORDER BY events_seen_until"
+        ),
+        {"before": before},
     )
+    return [(row.platform_id, row.events_seen_until) for row in rows]
 
 
 _WRITE: Final = text(

@@ -16,9 +16,13 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ledger.refusals import Refusal
 
-class SecretsUnreadable(RuntimeError):
+
+class SecretsUnreadable(Refusal):
     """A sealed secret does not open: TIERCE_CODE_KEY is not the one it was sealed under."""
+
+    code = "provider_secrets_unreadable"
 
 
 class Vault:
@@ -42,8 +46,9 @@ class Vault:
             return orjson.loads(self._fernet(platform_id, provider, kind).decrypt(sealed))
         except InvalidToken:
             raise SecretsUnreadable(
-                f"The {kind} of {provider} for platform {platform_id} does not open under "
-                "TIERCE_CODE_KEY. Set the key it was sealed under, or connect the account again."
+                f"The stored {kind} of {provider} does not open under this instance's "
+                "TIERCE_CODE_KEY. Set the one it was sealed under, or connect the account again, "
+                "with both webhook secrets."
             ) from None
 
     def _fernet(self, platform_id: UUID, provider: str, kind: str) -> Fernet:

@@ -17,12 +17,18 @@ SCOPES: Final = (
     "exchanges:write",
     "payments:read",
     "payments:write",
+    "payees:read",
+    "payees:write",
     "books:read",
     "units:write",
     "events:read",
+    "providers:read",
+    "providers:write",
 )
-#: What a member's own token allows, always on their own exchanges alone.
-MEMBER_SCOPES: Final = frozenset({"exchanges:read", "exchanges:write", "payments:read"})
+#: What a member's own token allows, always on their own exchanges and payout account alone.
+MEMBER_SCOPES: Final = frozenset(
+    {"exchanges:read", "exchanges:write", "payments:read", "payees:read", "payees:write"}
+)
 
 
 class UnknownScope(Refusal):

@@ -17,7 +17,7 @@ from service.ids import encode, uuid7
 from tests.http.client import Api, Server, problem
 
 #: Open to everybody: they hold nothing of any platform.
-PUBLIC: Final = {"livez", "readyz", "jwks"}
+PUBLIC: Final = {"livez", "readyz", "jwks", "receive_stripe_event", "receive_stripe_payee_event"}
 #: The operator's own.
 OPERATOR: Final = {"create_platform", "list_platforms", "get_platform"}
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
@@ -38,10 +38,25 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "create_member_token": lambda _m: {"ttl_seconds": 60},
     "set_credit_limit": lambda _m: {"limit": 5},
     "create_payout": lambda _m: {"amount": {"amount": 1, "unit": "EUR"}},
+    "open_payout_account": lambda _m: {"country": "FR"},
+    "create_payout_account_link": lambda _m: {
+        "return_url": "https://example.org/back",
+        "refresh_url": "https://example.org/again",
+    },
+    "act_on_sandbox_payout_account": lambda _m: {"outcome": "complete"},
+    "send_to_sandbox_bank": lambda _m: {
+        "amount": {"amount": 1, "unit": "EUR"},
+        "outcome": "paid",
+    },
     "define_unit": lambda _m: {"code": "HOURS", "name": "Hours"},
     "propose_exchange": lambda m: {**_SALE, "payer": m, "payee": m},
     "propose_exchanges": lambda m: {"exchanges": [{**_SALE, "payer": m, "payee": m}]},
     "quote_exchange": lambda _m: _SALE,
+    "connect_stripe": lambda _m: {"secret_key": "sk_test_0123456789"},
+    "rotate_stripe_webhook_secret": lambda _m: {
+        "endpoint": "platform",
+        "secret": "whsec_0123456789",
+    },
     "act_on_sandbox_payment": lambda _m: {"outcome": "succeed"},
     "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},

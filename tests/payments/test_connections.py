@@ -321,7 +321,7 @@ def test_a_platform_sees_no_other_s_connection(
         assert not connections.exists(connection, one)
         assert connections.find(connection, VAULT, one) is None
     with transaction(engine, SYSTEM) as connection:
-        assert one in connections.platforms(connection)
+        assert (one, NOW) in connections.unseen(connection, NOW)
 
 
 def test_the_mark_of_seen_events_only_goes_forward(engine: Engine, platform_id: UUID) -> None:

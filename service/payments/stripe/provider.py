@@ -54,7 +54,7 @@ class Stripe:
         ``clock`` judges the age of signatures and rows, ``ticks`` (seconds) the pace of calls.
         """
         self._engine = engine
-        self._vault = Vault(code_key)
+        self.vault = Vault(code_key)
         self._clock = clock
         self._clients = Clients(api_base, ticks)
 
@@ -67,7 +67,7 @@ class Stripe:
         db.outside_transaction()
         with db.transaction(self._engine, platform_id) as connection:
             try:
-                return connections.need(connection, self._vault, platform_id)
+                return connections.need(connection, self.vault, platform_id)
             except (NotConnected, SecretsUnreadable) as error:
                 raise ProviderUnavailable(str(error)) from error
 
