@@ -30,6 +30,18 @@ class PayoutAccountElsewhere(Refusal):
     code = "payout_account_elsewhere"
 
 
+class ProviderSilent(Refusal):
+    """The payment provider does not answer; nothing was changed."""
+
+    code = "provider_unavailable"
+
+
+class ProviderDeclined(Refusal):
+    """The payment provider will not do this; ``failure`` is its own reason."""
+
+    code = "provider_declined"
+
+
 class UnknownProviderObject(Refusal):
     """An event names an object that is not of this platform: nothing is booked for it."""
 
