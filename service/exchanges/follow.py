@@ -15,10 +15,10 @@ import structlog
 
 from ledger.refusals import Refusal
 from service import db
-from service.exchanges import reports
+from service.exchanges import payouts, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
-from service.payments import inbox, payments
+from service.payments import bank_payouts, inbox, payments
 from service.payments.inbox import Received
 from service.payments.port import ProviderRefused, Topic
 
@@ -80,11 +80,27 @@ def _payment(desk: Desk, event: Received, now: datetime) -> None:
         reports.report(connection, event.platform_id, row["id"], seen, Rules(now, desk.codes))
 
 
+def _account(desk: Desk, event: Received, now: datetime) -> None:
+    provider = desk.providers[event.provider]
+    payouts.follow_account(desk.engine, provider, event.platform_id, event.object_ref, now)
+
+
+def _bank(desk: Desk, event: Received, now: datetime) -> None:
+    if event.account is None:
+        return  # the platform's own earnings on their way to its bank: reconciliation books them
+    provider = desk.providers[event.provider]
+    bank_payouts.follow_bank_payout(
+        desk.engine, provider, event.platform_id, event.account, event.object_ref, now
+    )
+
+
 def _nothing(_desk: Desk, _event: Received, _now: datetime) -> None:
     """Stored, and nothing to do: we keep no books on it."""
 
 
 _FOLLOW: Final[dict[str, Callable[[Desk, Received, datetime], None]]] = {
     Topic.PAYMENT: _payment,
+    Topic.ACCOUNT: _account,
+    Topic.BANK: _bank,
     Topic.OTHER: _nothing,
 }

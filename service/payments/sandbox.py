@@ -8,10 +8,8 @@ transactions of its own and must never be called inside one of ours.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,21 +17,10 @@ import orjson
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
-from service.ids import uuid7
-from service.payments.port import (
-    Event,
-    ForgedEvent,
-    Object,
-    ProviderRefused,
-    Request,
-    Status,
-    Topic,
-)
+from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
+from service.payments.sandbox_events import SandboxEvents, tell
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
-
-#: An event must reach us within this long of its signature.
-TOLERANCE: Final = timedelta(minutes=5)
 
 _COLUMNS: Final = (
     "ref, kind, status, amount, unit, failure, request, capture, captured, capture_before"
@@ -57,7 +44,7 @@ _MOVE: Final = text(
 )
 
 
-class Sandbox(SandboxAccounts):
+class Sandbox(SandboxEvents, SandboxAccounts):
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
     name = "sandbox"
@@ -158,7 +145,7 @@ class Sandbox(SandboxAccounts):
                 {"platform_id": platform_id, "ref": ref, "amount": amount},
             )
             if changed.rowcount:
-                self._tell(connection, platform_id, ref, "collect.captured", 1)
+                tell(connection, platform_id, ref, "collect.captured", self._clock())
             row = self._read(connection, platform_id, ref)
         if row["status"] == Status.AUTHORISED:
             raise ProviderRefused("over_capture", "More than is blocked would be taken.")
@@ -177,7 +164,7 @@ class Sandbox(SandboxAccounts):
                 {"platform_id": platform_id, "ref": ref},
             )
             if changed.rowcount:
-                self._tell(connection, platform_id, ref, "collect.canceled", 1)
+                tell(connection, platform_id, ref, "collect.canceled", self._clock())
             return self._object(self._read(connection, platform_id, ref))
 
     def retrieve(self, platform_id: UUID, ref: str) -> Object:
@@ -209,90 +196,17 @@ class Sandbox(SandboxAccounts):
             )
             row = self._read(connection, platform_id, ref)
             if changed.rowcount:
-                self._tell(connection, platform_id, ref, f"collect.{row['status']}", 1)
+                tell(connection, platform_id, ref, f"collect.{row['status']}", self._clock())
             return self._object(row)
 
-    def tick(self, deliver: Callable[[UUID, bytes, str], None]) -> int:
-        """Let due objects settle and deliver due events; return how many events were delivered.
-
-        ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
-        event is told again after a crash between its delivery and its mark, as real ones are.
-        """
-        with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._move(connection, None)
-            expire(connection, self._clock())
-            due = connection.execute(
-                text(
-                    "SELECT platform_id, id, object_ref AS object, kind AS type, topic, account "
-                    "FROM service.sandbox_event WHERE deliver_at <= :now "
-                    "ORDER BY deliver_at, id LIMIT 1000"
-                ),
-                {"now": self._clock()},
-            ).all()
-        for row in due:
-            told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}
-            body = orjson.dumps({"id": f"sb_{row.id}", **told})
-            deliver(row.platform_id, body, self.sign(body))
-            with db.transaction(self._engine, db.SYSTEM) as connection:
-                connection.execute(
-                    text(
-                        "UPDATE service.sandbox_event SET deliver_at = NULL "
-                        "WHERE platform_id = :platform_id AND id = :id"
-                    ),
-                    {"platform_id": row.platform_id, "id": row.id},
-                )
-        return len(due)
-
-    def sign(self, body: bytes) -> str:
-        """Return the signature header of ``body``: ``t=<unix>,v1=<hex HMAC-SHA256>``."""
-        at = int(self._clock().timestamp())
-        return f"t={at},v1={self._mac(at, body)}"
-
-    def read_event(
-        self,
-        platform_id: UUID,  # noqa: ARG002 - one secret and one endpoint serve every platform
-        endpoint: str,  # noqa: ARG002
-        body: bytes,
-        signature: str,
-    ) -> Event:
-        """Verify signature and age, then read what changed."""
-        fields = dict(part.partition("=")[::2] for part in signature.split(","))
-        at = fields.get("t", "")
-        if not at.isdecimal() or not hmac.compare_digest(
-            self._mac(int(at), body), fields.get("v1", "")
-        ):
-            raise ForgedEvent("The event's signature is not the provider's.")
-        if abs(self._clock().timestamp() - int(at)) > TOLERANCE.total_seconds():
-            raise ForgedEvent("The event's signature is too old.")
-        told: dict[str, Any] = orjson.loads(body)
-        topic = Topic(told.get("topic", Topic.PAYMENT))
-        return Event(told["id"], told["type"], told["object"], topic, told.get("account"))
-
-    def _mac(self, at: int, body: bytes) -> str:
-        return hmac.new(self._secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    def _settle(self, connection: Connection) -> None:
+        self._move(connection, None)
+        expire(connection, self._clock())
 
     def _move(self, connection: Connection, ref: str | None) -> None:
         for row in connection.execute(_MOVE, {"now": self._clock(), "ref": ref}).all():
             kind = f"{row.kind}.{row.status}"
-            self._tell(connection, row.platform_id, row.ref, kind, row.tellings)
-
-    def _tell(
-        self, connection: Connection, platform_id: UUID, ref: str, kind: str, times: int
-    ) -> None:
-        """Queue the events of a change, ``times`` over."""
-        connection.execute(
-            text(
-                "INSERT INTO service.sandbox_event (platform_id, id, object_ref, kind, deliver_at) "
-                "SELECT :platform_id, id, :ref, :kind, :at FROM unnest(CAST(:ids AS uuid[])) AS id"
-            ),
-            {
-                "platform_id": platform_id,
-                "ref": ref,
-                "kind": kind,
-                "at": self._clock(),
-                "ids": [uuid7() for _ in range(times)],
-            },
-        )
+            tell(connection, row.platform_id, row.ref, kind, self._clock(), times=row.tellings)
 
     def _read(self, connection: Connection, platform_id: UUID, ref: str) -> RowMapping:
         row = (

@@ -7,7 +7,9 @@ ours refers to it, and it is never reached from inside one of our transactions.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -15,8 +17,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
-from service.ids import uuid7
 from service.payments.port import Account, BankPayout, ProviderRefused, Status, Topic
+from service.payments.sandbox_events import tell
 
 #: What a new account still wants, by the names that Stripe uses.
 WANTED: Final = (
@@ -128,7 +130,7 @@ def act(
         ),
         {"platform_id": platform_id, "ref": ref, **values},
     )
-    _tell(connection, platform_id, ref, ref, "account.updated", Topic.ACCOUNT, now)
+    _told(connection, platform_id, ref, now)
     return _account(_read(connection, platform_id, ref))
 
 
@@ -143,7 +145,12 @@ _EXPIRE: Final = text(
 def expire(connection: Connection, now: datetime) -> None:
     """Stop the accounts whose payees did not tell in time what was wanted; and tell of it."""
     for row in connection.execute(_EXPIRE, {"now": now}).all():
-        _tell(connection, row.platform_id, row.ref, row.ref, "account.updated", Topic.ACCOUNT, now)
+        _told(connection, row.platform_id, row.ref, now)
+
+
+def _told(connection: Connection, platform_id: UUID, ref: str, now: datetime) -> None:
+    kind = "account.updated"
+    tell(connection, platform_id, ref, kind, now, topic=Topic.ACCOUNT, account=ref)
 
 
 def send_to_bank(
@@ -153,19 +160,21 @@ def send_to_bank(
     amount: int,
     unit: str,
     outcome: Literal["paid", "failed"],
+    key: str,
     now: datetime,
 ) -> BankPayout:
     """Let money of an account reach the payee's bank, or come back from it; and tell of it.
 
-    ``amount``: minor units of ``unit``.
+    ``amount``: minor units of ``unit``. The same ``key`` again answers the same payout.
 
     Raises:
-        ProviderRefused: there is no such account, or its bank is not known yet.
+        ProviderRefused: there is no such account, its bank is not known yet, or the key came with
+            something else before.
     """
     if not _read(connection, platform_id, ref)["bank_ready"]:
         raise ProviderRefused("no_bank", "The account has no bank to pay to yet.")
     payout = BankPayout(
-        ref=f"sb_bank_{uuid7().hex}",
+        ref=f"sb_bank_{hashlib.sha256(f'{ref}|{key}'.encode()).hexdigest()[:32]}",
         account_ref=ref,
         status=Status.SUCCEEDED if outcome == "paid" else Status.FAILED,
         amount=amount,
@@ -173,11 +182,11 @@ def send_to_bank(
         arrives_at=now,
         failure=None if outcome == "paid" else "account_closed",
     )
-    connection.execute(
+    made = connection.execute(
         text(
             "INSERT INTO service.sandbox_bank_payout (platform_id, ref, account_ref, status, "
             "amount, unit, arrives_at, failure) VALUES (:platform_id, :ref, :account_ref, "
-            ":status, :amount, :unit, :arrives_at, :failure)"
+            ":status, :amount, :unit, :arrives_at, :failure) ON CONFLICT DO NOTHING"
         ),
         {
             "platform_id": platform_id,
@@ -190,7 +199,13 @@ def send_to_bank(
             "failure": payout.failure,
         },
     )
-    _tell(connection, platform_id, payout.ref, ref, f"payout.{outcome}", Topic.BANK, now)
+    if made.rowcount == 0:
+        first = retrieve_bank_payout(connection, platform_id, ref, payout.ref)
+        if replace(first, arrives_at=now) != payout:
+            raise ProviderRefused("key_reused", "This key came with another payout before.")
+        return first
+    kind = f"payout.{outcome}"
+    tell(connection, platform_id, payout.ref, kind, now, topic=Topic.BANK, account=ref)
     return payout
 
 
@@ -217,33 +232,6 @@ def retrieve_bank_payout(
     if row is None:
         raise ProviderRefused("unknown_object", "The sandbox knows no such payout to a bank.")
     return BankPayout(**{**row, "status": Status(row["status"])})
-
-
-def _tell(
-    connection: Connection,
-    platform_id: UUID,
-    object_ref: str,
-    account: str,
-    kind: str,
-    topic: Topic,
-    now: datetime,
-) -> None:
-    connection.execute(
-        text(
-            "INSERT INTO service.sandbox_event "
-            "(platform_id, id, object_ref, kind, topic, account, deliver_at) "
-            "VALUES (:platform_id, :id, :ref, :kind, :topic, :account, :now)"
-        ),
-        {
-            "platform_id": platform_id,
-            "id": uuid7(),
-            "ref": object_ref,
-            "kind": kind,
-            "topic": topic,
-            "account": account,
-            "now": now,
-        },
-    )
 
 
 def _read(connection: Connection, platform_id: UUID, ref: str) -> RowMapping:
@@ -327,7 +315,10 @@ class SandboxAccounts:
         amount: int,
         unit: str,
         outcome: Literal["paid", "failed"],
+        key: str,
     ) -> BankPayout:
         """Let money of an account reach a bank, or come back: see :func:`send_to_bank`."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return send_to_bank(connection, platform_id, ref, amount, unit, outcome, self._clock())
+            return send_to_bank(
+                connection, platform_id, ref, amount, unit, outcome, key, self._clock()
+            )
