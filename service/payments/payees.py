@@ -222,8 +222,6 @@ def record(connection: Connection, asked: Payee, seen: Account, now: datetime) -
 def _record(
     connection: Connection, asked: Payee, before: Payee, seen: Account, now: datetime
 ) -> Change | None:
-    if before.version != asked.version:
-        return None
     after = replace(
         before,
         account_ref=seen.ref,
@@ -236,6 +234,9 @@ def _record(
         disabled_reason=seen.disabled_reason,
         seen_at=now,
     )
+    if before.version != asked.version:
+        same = replace(after, seen_at=before.seen_at) == before
+        return Change(before, before) if same else None
     lacks_nothing = (after.ready and not after.due) or after.barred
     after = _write(connection, after, now + (READY_LOOK if lacks_nothing else UNREADY_LOOK))
     outbox.append(connection, after.platform_id, _events(before, after), now)

@@ -16,8 +16,14 @@ from service.db import SYSTEM, transaction
 from service.platforms.scopes import SCOPES
 from tests.http.client import Api, Server, at_once, problem
 
-#: POSTs that keep nothing, and the payer's click in the sandbox: what was clicked stays clicked.
-HARMLESS = {"create_member_token", "quote_exchange", "act_on_sandbox_payment"}
+#: POSTs that keep nothing, and the members' clicks in the sandbox: what was clicked stays clicked.
+HARMLESS = {
+    "create_member_token",
+    "quote_exchange",
+    "act_on_sandbox_payment",
+    "create_payout_account_link",
+    "act_on_sandbox_payout_account",
+}
 
 
 def _count(api: Api) -> int:

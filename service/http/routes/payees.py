@@ -16,6 +16,7 @@ from service import clock, db
 from service.exchanges import payouts
 from service.http.auth import Actor, anyone, platform_key
 from service.http.edge import Edge, edge_of, json_response
+from service.http.idempotency import KeyHeader, check_key
 from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
@@ -294,16 +295,17 @@ async def act(
     responses=documented(400, 404, 409, 413, 415, 422),
 )
 async def send_to_bank(
-    request: Request, member: MemberId, body: BankActBody, actor: Rehearser
+    request: Request, member: MemberId, body: BankActBody, actor: Rehearser, key: KeyHeader = None
 ) -> Response:
     """What the provider and the bank do by themselves. We hear of it by an event."""
     edge = edge_of(request)
+    bare = check_key(key)
     sandbox, _found, one = await _rehearsed(edge, actor, member)
     ref = one.account_ref
     assert ref is not None
     made: BankPayout = await _ask(
         lambda: sandbox.send_to_bank(
-            actor.platform_id, ref, body.amount.amount, body.amount.unit, body.outcome
+            actor.platform_id, ref, body.amount.amount, body.amount.unit, body.outcome, bare
         )
     )
     edge.wake()
