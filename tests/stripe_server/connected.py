@@ -265,6 +265,10 @@ def _capability(account: Account, name: str) -> Obj:
     needs = {
         key: value for key, value in account.obj["requirements"].items() if key != "alternatives"
     }
+    if needs["disabled_reason"] == "requirements.past_due":
+        needs["disabled_reason"] = "requirements.fields_needed"
+    elif needs["disabled_reason"] is not None:
+        needs["disabled_reason"] = "other"
     empty = {key: value for key, value in requirements().items() if key != "alternatives"}
     return {
         "id": name,

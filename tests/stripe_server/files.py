@@ -28,7 +28,7 @@ def create(call: Call) -> Obj:
         "purpose": call.params["purpose"],
         "size": len(sent.content),
         "title": None,
-        "type": sent.content_type.rpartition("/")[2],
+        "type": sent.filename.rpartition(".")[2] or None,
         "url": f"{world.url}/v1/files/{ref}/contents",
         "_content": sent.content,
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +13,6 @@ class Upload:
     """One uploaded file."""
 
     filename: str
-    content_type: str
     content: bytes
 
 
@@ -27,21 +25,26 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def multipart(body: bytes, content_type: str) -> dict[str, Any]:
-    """Read a multipart body; files come as :class:`Upload`."""
-    head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    """Read a multipart body, byte for byte; files come as :class:`Upload`."""
+    boundary = _attribute(content_type, "boundary") or ""
     tree: dict[str, Any] = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if not isinstance(name, str) or not isinstance(content, bytes):
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        headers = head.decode()
+        name, filename = _attribute(headers, "name"), _attribute(headers, "filename")
+        if name is None:
             continue
-        filename = part.get_filename()
         if filename is None:
             put(tree, name, content.decode())
         else:
-            put(tree, name, Upload(filename, part.get_content_type(), content))
+            put(tree, name, Upload(filename, content))
     return {key: _lists(value) for key, value in tree.items()}
+
+
+def _attribute(header: str, name: str) -> str | None:
+    """Return ``name="value"`` or ``name=value`` of a header."""
+    found = re.search(rf'(?<![\w-]){name}=(?:"([^"]*)"|([^\s;]+))', header)
+    return None if found is None else found[1] or found[2]
 
 
 def put(tree: dict[str, Any], key: str, value: Any) -> None:
