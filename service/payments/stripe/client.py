@@ -19,7 +19,7 @@ import structlog
 
 from service.payments.connected import Connected
 from service.payments.port import ProviderUnavailable
-from service.payments.stripe.errors import is_credential, retry_after, translate
+from service.payments.stripe.errors import is_credential, retry_after, translate, was_replayed
 from service.payments.stripe.limits import RATES, Budget, Circuit
 
 _log = structlog.get_logger(__name__)
@@ -37,31 +37,58 @@ MOST_CLIENTS: Final = 256
 PAGE: Final = 100
 
 
-class _Http(stripe.HTTPXClient):
-    """Stripe's own client over httpx, every single request of it within our limits."""
+class _Http(stripe.HTTPClient):
+    """Carries the requests of Stripe's own client, every single one within our limits."""
+
+    name = "httpx"
 
     def __init__(self, budget: Budget, circuit: Circuit) -> None:
-        super().__init__(timeout=TIMEOUT, allow_sync_methods=True)
+        super().__init__()
         self._budget = budget
         self._circuit = circuit
+        self._http = httpx.Client(timeout=TIMEOUT)
 
-    def request(  # type: ignore[override] # as the class above it declares it
-        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    def request(  # type: ignore[override] # as every client of the library declares it
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: str | bytes | None = None,
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """Send one request; note how it went."""
         self._circuit.check()
         self._budget.take()
         try:
-            answer = super().request(method, url, headers, post_data)
-        except stripe.APIConnectionError:
+            answer = self._http.request(method, url, headers=headers, content=post_data)
+        except httpx.TransportError as error:
             self._circuit.failed()
-            raise
-        _body, status, told = answer
-        if status == 429 or status >= 500:
-            self._circuit.failed(retry_after(told))
-        else:
+            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # the library's
+                f"Stripe does not answer ({type(error).__name__})", should_retry=True
+            ) from error
+        if answer.status_code != 429 and answer.status_code < 500:
             self._circuit.succeeded()
-        return answer
+        elif not was_replayed(answer.headers):  # what went wrong long ago is no trouble now
+            self._circuit.failed(retry_after(answer.headers))
+        return answer.content, answer.status_code, answer.headers
+
+    def _should_retry(
+        self,
+        response: tuple[Any, int, Mapping[str, str] | None] | None,
+        api_connection_error: stripe.APIConnectionError | None,
+        num_retries: int,
+        max_network_retries: int | None,
+    ) -> bool:
+        """Leave alone what Stripe would only say again."""
+        if response is not None and was_replayed(response[2]):
+            return False
+        again = super()._should_retry(
+            response, api_connection_error, num_retries, max_network_retries
+        )
+        return bool(again)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def _sleep_time_seconds(self, num_retries: int) -> float:
         """A caller may be waiting: pauses are short, the sweep is there for the long ones."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import stripe
@@ -15,7 +15,7 @@ from stripe.params.checkout import SessionCreateParams, SessionCreateParamsPayme
 from service.ids import encode
 from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request, Status
 from service.payments.stripe.client import Account
-from service.payments.stripe.errors import AmountDiffers
+from service.payments.stripe.errors import AmountDiffers, is_kept_failure
 from service.payments.stripe.money import from_stripe, to_stripe, unit_of
 from service.payments.stripe.objects import (
     CAPTURED,
@@ -39,9 +39,12 @@ from service.payments.stripe.objects import (
     parse_ref,
 )
 
+T = TypeVar("T")
+
 #: Stripe keeps an idempotency key for 24 hours at least (docs.stripe.com, "Idempotent requests").
 #: An older request is looked for before it is sent again; an hour is left for clocks.
 KEY_HOLDS: Final = timedelta(hours=23)
+_MOST_PAGES: Final = 3
 
 
 def is_old(request: Request, now: datetime) -> bool:
@@ -54,14 +57,47 @@ def is_old(request: Request, now: datetime) -> bool:
 
 def submit(account: Account, request: Request, now: datetime) -> Object:
     """Ask for a collection; see :meth:`service.payments.port.Provider.submit`."""
-    made = _earlier(account, request) if is_old(request, now) else None
     if request.hosted:
-        if made is not None:
-            session = _session_of(account, made)
-            if session is not None:
-                return of_session(session)
-        return _open_page(account, request)
-    return told(account, made or _create(account, request))
+        return _submit_page(account, request, now)
+    made = once(
+        lambda: _earlier(account, request),
+        lambda: _create(account, request),
+        is_old(request, now),
+    )
+    return told(account, made)
+
+
+def once(find: Callable[[], T | None], ask: Callable[[], T], old: bool) -> T:
+    """Ask under the row's key; look first, or afterwards, where the key does not tell.
+
+    An ``old`` key may be forgotten, and under a key that Stripe broke down with it never says
+    anything else: then what was made is found among the objects.
+    """
+    if old and (made := find()) is not None:
+        return made
+    try:
+        return ask()
+    except ProviderUnavailable as error:
+        if is_kept_failure(error.__cause__) and (made := find()) is not None:
+            return made
+        raise
+
+
+def _submit_page(account: Account, request: Request, now: datetime) -> Object:
+    if is_old(request, now):
+        made = _earlier(account, request)
+        session = None if made is None else _session_of(account, made)
+        if session is not None:
+            return of_session(session)
+    # A page whose address reached nobody is paid by nobody: where Stripe broke down making one,
+    # another is made under the next key.
+    for attempt in range(_MOST_PAGES):
+        try:
+            return _open_page(account, request, attempt)
+        except ProviderUnavailable as error:
+            if not is_kept_failure(error.__cause__):
+                raise
+    raise ProviderUnavailable("Stripe makes no page for this payment now")
 
 
 def _earlier(account: Account, request: Request) -> stripe.PaymentIntent | None:
@@ -142,7 +178,7 @@ def _customer(account: Account, request: Request) -> str | None:
     return made.id
 
 
-def _open_page(account: Account, request: Request) -> Object:
+def _open_page(account: Account, request: Request, attempt: int) -> Object:
     if request.return_url is None:
         raise ProviderRefused("return_url_missing", "Stripe's page needs an address to return to.")
     facts = metadata(request)
@@ -178,9 +214,10 @@ def _open_page(account: Account, request: Request) -> Object:
         params["customer"] = request.customer_ref
     elif request.save_method:
         params["customer_creation"] = "always"
+    key = str(request.payment_id)
     with account.asking():
         session = account.api.checkout.sessions.create(
-            params, {"idempotency_key": str(request.payment_id)}
+            params, {"idempotency_key": f"{key}:{attempt}" if attempt else key}
         )
     return of_session(session)
 

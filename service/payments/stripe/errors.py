@@ -96,8 +96,14 @@ _REFUSALS: Final[Mapping[str, str]] = {
     "account_closed": "account_closed",
     "balance_insufficient": "balance_insufficient",
     "insufficient_funds": "balance_insufficient",
-    "resource_missing": "unknown_object",
     "transfer_reversal_amount_too_large": "over_reversal",
+}
+
+#: What it means that an object is not there which a request names.
+_MISSING: Final[Mapping[str, str]] = {
+    "payment_method": "method_unusable",
+    "customer": "method_unusable",
+    "destination": "account_unusable",
 }
 
 #: Why a refund came back (Stripe's ``failure_reason``).
@@ -142,10 +148,18 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
     return None
 
 
-def was_replayed(error: stripe.StripeError) -> bool:
+def was_replayed(headers: Mapping[str, str] | None) -> bool:
     """Tell whether Stripe answered from what it keeps under the idempotency key."""
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return headers.get("idempotent-replayed") == "true"
+    found = {name.lower(): value for name, value in (headers or {}).items()}
+    return found.get("idempotent-replayed") == "true"
+
+
+def is_kept_failure(cause: BaseException | None) -> bool:
+    """Tell whether Stripe broke down under this key before, and says so for as long as it keeps it.
+
+    What was done under the key is then found among the objects, or not at all.
+    """
+    return isinstance(cause, stripe.APIError) and was_replayed(cause.headers)
 
 
 def is_credential(error: stripe.StripeError) -> bool:
@@ -178,6 +192,8 @@ def translate(error: stripe.StripeError) -> Exception:
 
 def _refusal(error: stripe.InvalidRequestError) -> str:
     code = error.code or ""
+    if code == "resource_missing":
+        return _MISSING.get(error.param or "", "unknown_object")
     if code in _REFUSALS:
         return _REFUSALS[code]
     if code in _DECLINES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from stripe.params import TransferCreateParams
 
 from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request
 from service.payments.stripe.client import Account
-from service.payments.stripe.collect import charge_of, intent_of, is_old
+from service.payments.stripe.collect import charge_of, intent_of, is_old, once
 from service.payments.stripe.errors import was_replayed
 from service.payments.stripe.money import to_stripe
 from service.payments.stripe.objects import (
@@ -46,14 +46,6 @@ def refund(account: Account, request: Request, now: datetime) -> Object:
         raise ProviderRefused("not_refundable", "A refund is of a collection.")
     amount = to_stripe(request.amount, request.unit)
     intent = intent_of(account, request.collect_ref)
-    if is_old(request, now):
-        for found in account.pages(
-            account.api.refunds.list,
-            {"payment_intent": intent, "expand": [f"data.{path}" for path in _LINE]},
-            _PAGES,
-        ):
-            if fact(found, PAYMENT) == str(request.payment_id):
-                return of_refund(found)
 
     def ask(key: str) -> stripe.Refund:
         return account.api.refunds.create(
@@ -66,7 +58,27 @@ def refund(account: Account, request: Request, now: datetime) -> Object:
             {"idempotency_key": key},
         )
 
-    return of_refund(_when_funded(account, request, ask))
+    def made() -> stripe.Refund | None:
+        found = account.pages(
+            account.api.refunds.list,
+            {"payment_intent": intent, "expand": [f"data.{path}" for path in _LINE]},
+            _PAGES,
+        )
+        return _own(found, request)
+
+    return of_refund(
+        once(
+            made,
+            lambda: _when_funded(account, request, ask, "over_refund"),
+            is_old(request, now),
+        )
+    )
+
+
+def _own(found: Iterable[T], request: Request) -> T | None:
+    """Return the object that a request made before, if it is among these."""
+    wanted = str(request.payment_id)
+    return next((one for one in found if fact(one, PAYMENT) == wanted), None)
 
 
 def payout(account: Account, request: Request, now: datetime) -> Object:
@@ -80,11 +92,6 @@ def payout(account: Account, request: Request, now: datetime) -> Object:
         "transfer_group": group(request),
         "metadata": metadata(request),
     }
-    if is_old(request, now):
-        made = account.pages(account.api.transfers.list, {"transfer_group": group(request)}, _PAGES)
-        for found in made:
-            if fact(found, PAYMENT) == str(request.payment_id):
-                return of_transfer(found)
     if request.collect_ref is not None:
         charge = charge_of(account, request.platform_id, request.collect_ref)
         if charge is not None:
@@ -94,10 +101,20 @@ def payout(account: Account, request: Request, now: datetime) -> Object:
     def ask(key: str) -> stripe.Transfer:
         return account.api.transfers.create(params, {"idempotency_key": key})
 
-    return of_transfer(_when_funded(account, request, ask))
+    def made() -> stripe.Transfer | None:
+        asked = {"transfer_group": group(request)}
+        return _own(account.pages(account.api.transfers.list, asked, _PAGES), request)
+
+    return of_transfer(
+        once(
+            made,
+            lambda: _when_funded(account, request, ask, "amount_not_supported"),
+            is_old(request, now),
+        )
+    )
 
 
-def _when_funded(account: Account, request: Request, ask: Callable[[str], T]) -> T:
+def _when_funded(account: Account, request: Request, ask: Callable[[str], T], too_much: str) -> T:
     """Ask under the row's own key, or under the next one if the balance was too low before.
 
     Stripe keeps the refusal under the key. A key that was refused has made nothing and never will
@@ -106,6 +123,7 @@ def _when_funded(account: Account, request: Request, ask: Callable[[str], T]) ->
 
     Raises:
         ProviderUnavailable: the balance is too low now; it may be funded later.
+        ProviderRefused: ``too_much``, the amount is more than there ever was.
     """
     key = str(request.payment_id)
     for attempt in range(_MOST_TRIES):
@@ -114,10 +132,17 @@ def _when_funded(account: Account, request: Request, ask: Callable[[str], T]) ->
                 return ask(key if attempt == 0 else f"{key}:{attempt}")
             except stripe.InvalidRequestError as error:
                 if error.code not in _POOR:
+                    _check_amount(error, too_much)
                     raise
-                if not was_replayed(error):
+                if not was_replayed(error.headers):
                     break
     raise ProviderUnavailable("Stripe: the platform's balance is too low now")
+
+
+def _check_amount(error: stripe.InvalidRequestError, too_much: str) -> None:
+    """Tell what an amount is too large for; Stripe has one code, or none, for all."""
+    if error.param == "amount":
+        raise ProviderRefused(too_much, str(error.user_message)) from error
 
 
 def reversal(account: Account, request: Request, now: datetime) -> Object:
@@ -126,21 +151,29 @@ def reversal(account: Account, request: Request, now: datetime) -> Object:
     Raises:
         ProviderRefused: ``balance_insufficient``, the account does not have it (any more).
     """
-    if request.payout_ref is None or parse_ref(request.payout_ref).kind != "transfer":
+    transfer = request.payout_ref
+    if transfer is None or parse_ref(transfer).kind != "transfer":
         raise ProviderRefused("unknown_object", "A reversal is of a payout.")
+    amount = to_stripe(request.amount, request.unit)
     reversals = account.api.transfers.reversals
-    if is_old(request, now):
-        transfer = request.payout_ref
-        for found in account.pages(lambda p: reversals.list(transfer, p), {}, _PAGES):
-            if fact(found, PAYMENT) == str(request.payment_id):
-                return of_reversal(found)
-    with account.asking():
-        made = reversals.create(
-            request.payout_ref,
-            {"amount": to_stripe(request.amount, request.unit), "metadata": metadata(request)},
-            {"idempotency_key": str(request.payment_id)},
-        )
-    return of_reversal(made)
+
+    def ask() -> stripe.TransferReversal:
+        with account.asking():
+            try:
+                return reversals.create(
+                    transfer,
+                    {"amount": amount, "metadata": metadata(request)},
+                    {"idempotency_key": str(request.payment_id)},
+                )
+            except stripe.InvalidRequestError as error:
+                _check_amount(error, "over_reversal")
+                raise
+
+    def made() -> stripe.TransferReversal | None:
+        found = account.pages(lambda asked: reversals.list(transfer, asked), {}, _PAGES)
+        return _own(found, request)
+
+    return of_reversal(once(made, ask, is_old(request, now)))
 
 
 def retrieve_refund(account: Account, platform_id: UUID, ref: str) -> Object:

@@ -28,9 +28,16 @@ from service.payments.port import (
 )
 from service.payments.stripe import accounts, books, collect, disputes, events, out
 from service.payments.stripe.client import Account, Clients
+from service.payments.stripe.errors import AmountDiffers
 from service.payments.stripe.objects import parse_ref
 from service.payments.vault import SecretsUnreadable, Vault
 
+_SUBMIT: Final[Mapping[str, Callable[[Account, Request, datetime], Object]]] = {
+    "collect": collect.submit,
+    "refund": out.refund,
+    "payout": out.payout,
+    "reversal": out.reversal,
+}
 #: Stripe's ids of payment methods.
 _METHOD: Final = re.compile(r"(pm|card|src|ba)_[A-Za-z0-9_]{1,200}")
 
@@ -91,17 +98,18 @@ class Stripe:
         return method is None or _METHOD.fullmatch(method) is not None
 
     def submit(self, request: Request) -> Object:
-        """Ask for what the request's kind says, under its row's id as the key."""
-        account, now = self.account(request.platform_id), self._clock()
-        if request.kind == "collect":
-            return collect.submit(account, request, now)
-        if request.kind == "refund":
-            return out.refund(account, request, now)
-        if request.kind == "payout":
-            return out.payout(account, request, now)
-        if request.kind == "reversal":
-            return out.reversal(account, request, now)
-        raise ValueError(f"no provider takes a {request.kind}")
+        """Ask for what the request's kind says, under its row's id as the key.
+
+        Raises:
+            KeyReused, AmountDiffers: the row asked for something else before; an alert.
+        """
+        seen = _SUBMIT[request.kind](self.account(request.platform_id), request, self._clock())
+        if (seen.amount, seen.unit) != (request.amount, request.unit):
+            raise AmountDiffers(
+                f"{seen.ref} is for {seen.amount} {seen.unit}, payment {request.payment_id} asked "
+                f"for {request.amount} {request.unit}"
+            )
+        return seen
 
     def capture(self, platform_id: UUID, payment_id: UUID, ref: str, amount: int) -> Object:
         """Take ``amount`` of an authorisation."""
