@@ -30,7 +30,8 @@ class Shop:
             "amount": amount,
             "currency": "eur",
             "payment_method": method,
-            "payment_method_types": ["card", "sepa_debit"],
+            "allowed_payment_method_types": ["card", "sepa_debit"],
+            "capture_method": "automatic",
             "confirm": True,
             **more,
         }

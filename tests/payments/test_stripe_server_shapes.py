@@ -199,6 +199,7 @@ def live(shop: Shop) -> None:
             v1.disputes.update(
                 dispute.id, {"evidence": {"receipt": evidence.id, "uncategorized_text": word}}
             )
+    assert v1.balance_settings.retrieve().payments.payouts is not None
     v1.webhook_endpoints.create(
         {"url": "http://127.0.0.1:9/", "enabled_events": ["charge.succeeded"]}
     )

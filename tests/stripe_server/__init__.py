@@ -13,7 +13,7 @@ and refuses what the real one refuses. It knows nothing of this project, and not
             max_network_retries=0,
         )
         intent = client.v1.payment_intents.create(
-            {"amount": 1000, "currency": "eur", "payment_method_types": ["card"],
+            {"amount": 1000, "currency": "eur", "allowed_payment_method_types": ["card"],
              "payment_method": "pm_card_visa", "confirm": True},
             {"idempotency_key": "k1"},
         )
@@ -48,6 +48,12 @@ debit's fails. Use `pm_card_bypassPending`, `advance(days=2)` or `top_up(account
 Transfers need available balance too, unless they name a `source_transaction`. `balance(account)`
 is (available, pending). An authorisation that is set free (cancelled, expired, or the rest of a
 partial capture) shows as a refund without balance transaction, as at Stripe.
+
+As since API 2026-09-30, `payment_method_types` cannot be set (400): name
+`allowed_payment_method_types`, or nothing. The default `capture_method` is `automatic_async`: the
+payment has succeeded, but its charge has no `balance_transaction` (and the balance no funds) until
+`charge.updated`, one second later; `automatic` books at once. With automatic payment methods a
+confirmation needs a `return_url` unless `allow_redirects` is `never`.
 
 Webhooks. `add_endpoint(account, url, secret, connect=False, extra_secrets=())`; nothing is sent
 until `deliver(order="fifo"|"lifo"|"random", duplicate=.1, drop=.1, delay=.1, rng=Random(1))`,

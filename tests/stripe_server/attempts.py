@@ -121,7 +121,8 @@ def _approve(account: Account, intent: Obj, method: Obj) -> None:
         until = world.now + charges.window(behaviour(method), off_session)
         world.at(until, lambda: _expire(account, intent, charge))
     else:
-        charges.collect(account, charge, intent["amount"])
+        later = intent["capture_method"] == "automatic_async"
+        charges.collect(account, charge, intent["amount"], later=later)
         intent |= {"status": "succeeded", "amount_received": intent["amount"]}
         emit(account, "charge.succeeded", charge)
         emit(account, "payment_intent.succeeded", intent)

@@ -17,6 +17,8 @@ from tests.stripe_server.store import Account, days, stamp
 
 #: How long an authorisation holds: a merchant-initiated one on Visa is shorter.
 WINDOW = days(7)
+#: An asynchronous capture is in the books this long after the payment succeeded.
+CAPTURED_WITHIN = timedelta(seconds=1)
 VISA_OFF_SESSION = timedelta(days=4, hours=18)
 
 
@@ -140,11 +142,27 @@ def fail(account: Account, charge: Obj, code: str, message: str) -> None:
     emit(account, "charge.failed", charge)
 
 
-def collect(account: Account, charge: Obj, amount: int) -> None:
-    """The money came in: book it and say so; some test methods are disputed afterwards."""
-    fees = account.world.fees
-    card = charge["_fee_kind"] == "card"
+def collect(account: Account, charge: Obj, amount: int, *, later: bool = False) -> None:
+    """The money came in: book it and say so; some test methods are disputed afterwards.
+
+    ``later``: the charge has no line in the books yet, as after an asynchronous capture.
+    """
     charge |= {"status": "succeeded", "paid": True, "captured": True, "amount_captured": amount}
+    world = account.world
+    if not later:
+        _enter(account, charge)
+        return
+
+    def soon() -> None:
+        _enter(account, charge)
+        emit(account, "charge.updated", charge)
+
+    world.at(world.now + CAPTURED_WITHIN, soon)
+
+
+def _enter(account: Account, charge: Obj) -> None:
+    fees, amount = account.world.fees, charge["amount_captured"]
+    card = charge["_fee_kind"] == "card"
     line = book(
         account,
         "charge" if card else "payment",
@@ -157,12 +175,6 @@ def collect(account: Account, charge: Obj, amount: int) -> None:
     )
     charge["balance_transaction"] = line["id"]
     account.world.on_paid(account, charge)
-
-
-def settled_at(account: Account, charge: Obj) -> int:
-    """When the funds of a paid charge can be used, in Unix seconds."""
-    line = account.table("balance_transaction")[charge["balance_transaction"]]
-    return int(line["available_on"])
 
 
 def update(call: Call) -> Obj:

@@ -61,15 +61,17 @@ def _new(
     world: World, params: dict[str, Any], items: list[Obj], total: int, money: str, ends: int
 ) -> Obj:
     ref = world.new_id("cs_test")
-    kinds = params.get("payment_method_types") or (
-        ["card", "sepa_debit"] if money == "eur" else ["card"]
-    )
+    held = params.get("payment_intent_data", {}).get("capture_method")
+    allowed = params.get("allowed_payment_method_types")
+    excluded = params.get("excluded_payment_method_types")
+    kinds = intents.kinds_of(money, held, allowed, excluded)
     return {
         "id": ref,
         "object": "checkout.session",
         "adaptive_pricing": {"enabled": False},
         "after_expiration": None,
         "allow_promotion_codes": None,
+        "allowed_payment_method_types": allowed,
         "amount_subtotal": total,
         "amount_total": total,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
@@ -96,6 +98,7 @@ def _new(
         "customer_details": None,
         "customer_email": params.get("customer_email"),
         "discounts": [],
+        "excluded_payment_method_types": excluded,
         "expires_at": ends,
         "invoice": None,
         "invoice_creation": None,
@@ -166,7 +169,7 @@ def pay(account: Account, session: Obj, method_ref: str) -> Obj:
         asked = {
             "amount": session["amount_total"],
             "currency": session["currency"],
-            "payment_method_types": session["payment_method_types"],
+            "allowed_payment_method_types": session["payment_method_types"],
             "payment_method_options": session["payment_method_options"],
             **data,
         }
@@ -289,7 +292,8 @@ _CREATE: Spec = {
     "mode": Need(choice("payment")),
     "line_items": Need(listing(mapping(_ITEM))),
     "payment_intent_data": mapping(_INTENT),
-    "payment_method_types": listing(choice("card", "sepa_debit")),
+    "allowed_payment_method_types": listing(text),
+    "excluded_payment_method_types": listing(text),
     "payment_method_options": any_object,
     "success_url": Need(address),
     "cancel_url": address,

@@ -50,16 +50,57 @@ def check_amount(amount: int, money: str) -> None:
         raise invalid("Amount must be no more than 999,999.99", "amount_too_large", "amount")
 
 
+def no_longer(_value: Any, name: str) -> None:
+    """Refuse what API 2026-09-30 took away.
+
+    Raises:
+        ApiError: always.
+    """
+    raise invalid(
+        f"`{name}` can no longer be set: use `allowed_payment_method_types`, or leave the choice "
+        "to the Dashboard.",
+        "payment_method_types_no_longer_supported",
+        name,
+    )
+
+
+def _kinds(params: dict[str, Any]) -> tuple[Obj | None, list[str]]:
+    """Return the automatic payment methods object and the types that this payment may use."""
+    automatic = params.get("automatic_payment_methods")
+    allowed = params.get("allowed_payment_method_types")
+    excluded = params.get("excluded_payment_method_types")
+    if allowed is not None and (automatic is not None or excluded is not None):
+        message = "`allowed_payment_method_types` goes with no other choice of payment methods."
+        raise invalid(message, "parameters_exclusive", "allowed_payment_method_types")
+    if allowed is None:
+        automatic = {"enabled": True, "allow_redirects": "always"} | (automatic or {})
+    kinds = kinds_of(params["currency"], params.get("capture_method"), allowed, excluded)
+    return automatic, kinds
+
+
+def kinds_of(
+    money: str, capture_method: str | None, allowed: list[str] | None, excluded: list[str] | None
+) -> list[str]:
+    """Return the payment method types that fit: what does not is left out without a word.
+
+    Raises:
+        ApiError: none is left.
+    """
+    fitting = ["card"]
+    if money == "eur" and capture_method != "manual":
+        fitting.append("sepa_debit")
+    kinds = [kind for kind in fitting if allowed is None or kind in allowed]
+    kinds = [kind for kind in kinds if kind not in (excluded or [])]
+    if not kinds:
+        message = "No valid payment method types for this Payment Intent."
+        raise invalid(message, "payment_intent_invalid_parameter")
+    return kinds
+
+
 def build(account: Account, params: dict[str, Any]) -> Obj:
     """Check parameters and make the intent, not yet confirmed; nothing is kept if one is wrong."""
     world = account.world
     check_amount(params["amount"], params["currency"])
-    automatic = params.get("automatic_payment_methods")
-    if automatic and automatic["enabled"] and "payment_method_types" in params:
-        message = (
-            "You may only specify one of `automatic_payment_methods` and `payment_method_types`."
-        )
-        raise invalid(message, "parameters_exclusive", "payment_method_types")
     if "customer" in params:
         account.get("customer", params["customer"], "customer", status=400)
     behalf = params.get("on_behalf_of")
@@ -68,18 +109,12 @@ def build(account: Account, params: dict[str, Any]) -> Obj:
     if params.get("off_session") and not params.get("confirm"):
         message = "`off_session` can only be used when `confirm` is true."
         raise invalid(message, None, "off_session")
-    kinds = params.get("payment_method_types")
-    if kinds is None and not (automatic and not automatic["enabled"]):
-        automatic = {"enabled": True, "allow_redirects": "always"} | (automatic or {})
-    if kinds is None:
-        kinds = ["card", "sepa_debit"] if params["currency"] == "eur" else ["card"]
-    if unknown := set(kinds) - {"card", "sepa_debit"}:
-        message = f"The payment method type {sorted(unknown)} is invalid or not activated."
-        raise invalid(message, "payment_intent_invalid_parameter", "payment_method_types")
+    automatic, kinds = _kinds(params)
     ref = world.new_id("pi")
     return {
         "id": ref,
         "object": "payment_intent",
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "amount": params["amount"],
         "amount_capturable": 0,
         "amount_details": {"tip": {}},
@@ -89,7 +124,7 @@ def build(account: Account, params: dict[str, Any]) -> Obj:
         "automatic_payment_methods": automatic,
         "canceled_at": None,
         "cancellation_reason": None,
-        "capture_method": params.get("capture_method", "automatic"),
+        "capture_method": params.get("capture_method", "automatic_async"),
         "client_secret": f"{ref}_secret_{world.run}",
         "confirmation_method": params.get("confirmation_method", "automatic"),
         "created": world.ts,
@@ -97,7 +132,7 @@ def build(account: Account, params: dict[str, Any]) -> Obj:
         "customer": params.get("customer"),
         "customer_account": None,
         "description": params.get("description"),
-        "excluded_payment_method_types": None,
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
@@ -272,7 +307,9 @@ _CREATE: Spec = {
     "currency": Need(currency),
     "customer": text,
     "payment_method": text,
-    "payment_method_types": listing(text),
+    "payment_method_types": no_longer,
+    "allowed_payment_method_types": listing(text),
+    "excluded_payment_method_types": listing(text),
     "payment_method_options": any_object,
     "automatic_payment_methods": mapping(
         {"enabled": Need(boolean), "allow_redirects": choice("always", "never")}
@@ -295,6 +332,7 @@ _CREATE: Spec = {
     "mandate_data": any_object,
 }
 _UPDATE: Spec = {
+    "payment_method_types": no_longer,
     "amount": integer,
     "customer": text,
     "payment_method": text,
@@ -305,6 +343,7 @@ _UPDATE: Spec = {
     "receipt_email": text_or_empty,
 }
 _CONFIRM: Spec = {
+    "payment_method_types": no_longer,
     "payment_method": text,
     "return_url": address,
     "off_session": boolean,

@@ -166,8 +166,6 @@ def settings_of(account: Account) -> Obj:
         "payments": {
             "debit_negative_balances": payouts["debit_negative_balances"],
             "payouts": {
-                "automatic_transfer_rules_by_currency": None,
-                "minimum_balance_by_currency": None,
                 "schedule": {"interval": schedule["interval"]},
                 "statement_descriptor": payouts["statement_descriptor"],
                 "status": "enabled" if account.obj["payouts_enabled"] else "disabled",

@@ -9,7 +9,7 @@ from tests.stripe_server.errors import Obj, missing, refused
 from tests.stripe_server.events import emit
 from tests.stripe_server.lists import listed
 from tests.stripe_server.methods import BILLING
-from tests.stripe_server.money import book, require_available
+from tests.stripe_server.money import book, require_available, settle_at
 from tests.stripe_server.params import (
     PAGE,
     Need,
@@ -127,8 +127,8 @@ def _check_source(account: Account, charge: Obj, params: dict[str, Any]) -> date
             None,
             "amount",
         )
-    line = account.table("balance_transaction")[charge["balance_transaction"]]
-    return instant(line["available_on"])
+    line = account.table("balance_transaction").get(charge["balance_transaction"] or "")
+    return settle_at(account) if line is None else instant(line["available_on"])
 
 
 def _arrive(target: Account, ref: str, amount: int, money: str, at: datetime | None) -> str:
