@@ -20,6 +20,7 @@ from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
 from service.payments import bank_payouts, inbox, payments
 from service.payments.inbox import Received
+from service.payments.payee import UnknownProviderObject
 from service.payments.port import ProviderRefused, Topic
 
 _log = structlog.get_logger(__name__)
@@ -28,12 +29,6 @@ _log = structlog.get_logger(__name__)
 BATCH: Final = 100
 #: How long an event may speak of something unknown before it is refused.
 PATIENCE: Final = timedelta(days=1)
-
-
-class UnknownObject(Refusal):
-    """The event speaks of an object that is none of this platform's."""
-
-    code = "unknown_provider_object"
 
 
 def apply_events(desk: Desk, now: datetime) -> int:
@@ -68,12 +63,12 @@ def _payment(desk: Desk, event: Received, now: datetime) -> None:
     """A collection, refund, payout or reversal of ours moved.
 
     Raises:
-        UnknownObject: no payment of this platform has it.
+        UnknownProviderObject: no payment of this platform has it.
     """
     with db.transaction(desk.engine, event.platform_id) as connection:
         row = payments.of_ref(connection, event.platform_id, event.provider, event.object_ref)
     if row is None or row["provider_ref"] is None:
-        raise UnknownObject(f"No payment of this platform has {event.object_ref}.")
+        raise UnknownProviderObject(f"No payment of this platform has {event.object_ref}.")
     db.outside_transaction()
     seen = desk.providers[event.provider].retrieve(event.platform_id, row["provider_ref"])
     with db.transaction(desk.engine, event.platform_id) as connection:
