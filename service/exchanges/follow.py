@@ -7,8 +7,10 @@ overtaken our own record, and is then refused with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -17,7 +19,7 @@ from ledger.refusals import Refusal
 from service import db
 from service.exchanges import payouts, reports
 from service.exchanges.decide import Rules
-from service.exchanges.desk import Desk
+from service.exchanges.desk import Desk, at_once
 from service.payments import bank_payouts, inbox, payments
 from service.payments.inbox import Received
 from service.payments.payee import UnknownProviderObject
@@ -32,23 +34,33 @@ PATIENCE: Final = timedelta(days=1)
 
 
 def apply_events(desk: Desk, now: datetime) -> int:
-    """Follow up stored events; return how many were applied."""
-    return sum(_apply(desk, event, now) for event in inbox.claim(desk.engine, now, BATCH))
+    """Follow up stored events; return how many were applied.
+
+    All that speak of one object are followed up by reading it once, after the last of them came.
+    """
+    about: dict[tuple[object, ...], list[Received]] = defaultdict(list)
+    for event in inbox.claim(desk.engine, now, BATCH):
+        key = (event.platform_id, event.provider, event.topic, event.object_ref, event.account)
+        about[key].append(event)
+    return sum(at_once(partial(_apply, desk, now), list(about.values())))
 
 
-def _apply(desk: Desk, event: Received, now: datetime) -> int:
+def _apply(desk: Desk, now: datetime, events: Sequence[Received]) -> int:
+    first = events[0]
     try:
-        _FOLLOW[event.topic](desk, event, now)
-        with db.transaction(desk.engine, event.platform_id) as connection:
-            inbox.applied(connection, event, now)
+        _FOLLOW[first.topic](desk, first, now)
+        with db.transaction(desk.engine, first.platform_id) as connection:
+            inbox.applied(connection, events, now)
     except (Refusal, ProviderRefused) as refusal:
-        _not_ours(desk, event, str(refusal), now)
+        for event in events:
+            _not_ours(desk, event, str(refusal), now)
         return 0
     except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.error("event_put_off", provider_event=event.event_id, exc_info=error)
-        inbox.put_off(desk.engine, event, str(error), now)
+        _log.error("event_put_off", provider_event=first.event_id, exc_info=error)
+        for event in events:
+            inbox.put_off(desk.engine, event, str(error), now)
         return 0
-    return 1
+    return len(events)
 
 
 def _not_ours(desk: Desk, event: Received, reason: str, now: datetime) -> None:

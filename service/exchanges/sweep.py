@@ -7,7 +7,6 @@ idempotency (our payment's id) makes asking again harmless.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -19,7 +18,7 @@ from sqlalchemy import RowMapping, text
 from service import db
 from service.exchanges import follow, reports
 from service.exchanges.decide import Rules
-from service.exchanges.desk import Desk
+from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
 from service.payments import inbox, payments
 from service.payments.port import Object, ProviderRefused, ProviderUnavailable
@@ -28,9 +27,8 @@ from service.payments.tables import payment
 
 _log = structlog.get_logger(__name__)
 
-#: How many payments one round takes, and how many of them are asked about at the same time.
+#: How many payments one round takes.
 BATCH: Final = 20
-AT_ONCE: Final = 4
 #: A round's payments are left alone by other workers this long: five calls one after another.
 ASK_LEASE: Final = timedelta(minutes=2)
 
@@ -76,10 +74,7 @@ def ask_providers(desk: Desk, now: datetime) -> int:
     with db.transaction(desk.engine, db.SYSTEM) as connection:
         values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH}
         rows = connection.execute(_CLAIM, values).mappings().all()
-    if len(rows) < 2:
-        return sum(_ask(desk, row, now) for row in rows)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(partial(_ask, desk, now=now), rows))
+    return sum(at_once(partial(_ask, desk, now=now), rows))
 
 
 def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> None:

@@ -75,9 +75,10 @@ def claim(engine: Engine, now: datetime, limit: int) -> Sequence[Received]:
         return [Received(*row) for row in connection.execute(_CLAIM, values)]
 
 
-def applied(connection: Connection, event: Received, now: datetime) -> None:
-    """Mark an event as followed up."""
-    connection.execute(_of(event).values(applied_at=now, try_at=None))
+def applied(connection: Connection, events: Sequence[Received], now: datetime) -> None:
+    """Mark events of one platform and provider as followed up."""
+    ids = [event.event_id for event in events]
+    connection.execute(_of(events[0], ids).values(applied_at=now, try_at=None))
 
 
 def put_off(engine: Engine, event: Received, note: str, now: datetime) -> None:
@@ -93,11 +94,11 @@ def refuse(engine: Engine, event: Received, reason: str, now: datetime) -> None:
         connection.execute(_of(event).values(note=reason, refused_at=now, try_at=None))
 
 
-def _of(event: Received) -> Update:
+def _of(event: Received, ids: Sequence[str] | None = None) -> Update:
     return update(provider_event).where(
         provider_event.c.platform_id == event.platform_id,
         provider_event.c.provider == event.provider,
-        provider_event.c.event_id == event.event_id,
+        provider_event.c.event_id.in_(ids or [event.event_id]),
         provider_event.c.applied_at.is_(None),
         provider_event.c.refused_at.is_(None),
     )

@@ -227,6 +227,15 @@ def test_a_day_of_lost_webhooks_is_caught_up(world: StripeLives) -> None:
     world.agree()
 
 
+def _insist(world: StripeLives, fault: str) -> None:
+    for _ in range(8):
+        world.server.release()
+        world.pass_time(minutes=10)
+    if fault == "500":  # Stripe says it again under its key for a day, and only then works again
+        for _ in range(6):
+            world.pass_time(hours=6)
+
+
 @pytest.mark.parametrize("fault", ["before", "after", "500", "500_after", "429", "timeout_after"])
 @pytest.mark.parametrize("path", ["/v1/payment_intents", "/v1/transfers", "/v1/refunds"])
 def test_a_call_that_is_lost_or_unanswered_is_made_again_and_counts_once(
@@ -236,18 +245,14 @@ def test_a_call_that_is_lost_or_unanswered_is_made_again_and_counts_once(
     world.server.fault(path, fault, times=4, method="POST")
     exchange = world.sale()
     world.step(exchange, "fund", PAYER, payment_method="pm_card_bypassPending")
-    for _ in range(8):
-        world.server.release()
-        world.pass_time(minutes=10)
+    _insist(world, fault)
     exchange = world.read(exchange)
     assert exchange.state is State.ACTIVE
     world.step(exchange, "propose_settlement", PAYEE, to_payee=(2_500,))
     proposal = world.read(exchange).proposal
     assert proposal is not None
     world.step(exchange, "accept_proposal", PAYER, proposal_id=proposal.id)
-    for _ in range(8):
-        world.server.release()
-        world.pass_time(minutes=10)
+    _insist(world, fault)
     assert {"payout.succeeded", "refund.succeeded"} <= set(world.events(exchange))
     assert world.outside() == world.at_stripe() - 5_000 == -123
     world.check()
