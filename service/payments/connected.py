@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -13,6 +13,10 @@ from ledger.refusals import Refusal
 from service.platforms.platforms import Mode
 
 Endpoint = Literal["platform", "payees"]
+
+#: What a secret or restricted, and a publishable, key of each mode begins with.
+_SECRET_KEYS: Final = {"live": ("sk_live_", "rk_live_"), "sandbox": ("sk_test_", "rk_test_")}
+_PUBLISHABLE: Final = {"live": "pk_live_", "sandbox": "pk_test_"}
 
 
 class NotConnected(Refusal):
@@ -93,3 +97,22 @@ class Connected:
 def hint(secret: SecretStr) -> str:
     """Return the end of a secret, for people to tell it from another."""
     return f"…{secret.get_secret_value()[-4:]}"
+
+
+def check_keys(mode: Mode, secret_key: SecretStr, publishable_key: str | None) -> None:
+    """Make sure that keys are of the platform's mode.
+
+    Raises:
+        WrongKeyMode
+    """
+    wanted = _SECRET_KEYS[mode]
+    if not secret_key.get_secret_value().startswith(wanted):
+        raise WrongKeyMode(
+            f"A {mode} platform takes a key that begins with {' or '.join(wanted)}.",
+            pointer="/secret_key",
+        )
+    if publishable_key is not None and not publishable_key.startswith(_PUBLISHABLE[mode]):
+        raise WrongKeyMode(
+            f"A {mode} platform's publishable key begins with {_PUBLISHABLE[mode]}.",
+            pointer="/publishable_key",
+        )

@@ -26,7 +26,7 @@ from service.payments.connected import (
     OverlapTooLong,
     TooManySecrets,
     WebhookSecret,
-    WrongKeyMode,
+    check_keys,
 )
 from service.payments.vault import SecretsUnreadable, Vault
 from service.platforms.platforms import Mode
@@ -36,9 +36,6 @@ STRIPE: Final = "stripe"
 MOST_SECRETS: Final = 3
 #: How long an old webhook secret may go on working beside a new one.
 LONGEST_OVERLAP: Final = timedelta(hours=72)
-#: What a secret or restricted, and a publishable, key of each mode begins with.
-_SECRET_KEYS: Final = {"live": ("sk_live_", "rk_live_"), "sandbox": ("sk_test_", "rk_test_")}
-_PUBLISHABLE: Final = {"live": "pk_live_", "sandbox": "pk_test_"}
 _COLUMNS: Final[dict[Endpoint, str]] = {
     "platform": "webhook_secrets_sealed",
     "payees": "payee_webhook_secrets_sealed",
@@ -140,7 +137,7 @@ def connect(
         WrongKeyMode: a key is for the other mode.
         SecretsUnreadable: what was connected does not open, and not all of it is replaced.
     """
-    _check_keys(mode, secret_key, publishable_key)
+    check_keys(mode, secret_key, publishable_key)
     row = _row(connection, platform_id, STRIPE, lock=True)
     given = {"platform": webhook_secret, "payees": payee_webhook_secret}
     all_new = all(one is not None for one in given.values())
@@ -331,20 +328,6 @@ def _in_use(connection: Connection, platform_id: UUID, provider: str) -> bool:
     return open_ is not None or any(
         one.balance for one in accounts.balances(connection, platform_id, paths)
     )
-
-
-def _check_keys(mode: Mode, secret_key: SecretStr, publishable_key: str | None) -> None:
-    wanted = _SECRET_KEYS[mode]
-    if not secret_key.get_secret_value().startswith(wanted):
-        raise WrongKeyMode(
-            f"A {mode} platform takes a key that begins with {' or '.join(wanted)}.",
-            pointer="/secret_key",
-        )
-    if publishable_key is not None and not publishable_key.startswith(_PUBLISHABLE[mode]):
-        raise WrongKeyMode(
-            f"A {mode} platform's publishable key begins with {_PUBLISHABLE[mode]}.",
-            pointer="/publishable_key",
-        )
 
 
 def _not_connected() -> NotConnected:

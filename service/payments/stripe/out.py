@@ -12,8 +12,9 @@ from stripe.params import TransferCreateParams
 
 from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request
 from service.payments.stripe.client import Account
-from service.payments.stripe.collect import charge_of, intent_of, is_old, once
+from service.payments.stripe.collect import charge_of, intent_of
 from service.payments.stripe.errors import was_replayed
+from service.payments.stripe.keys import is_old, once
 from service.payments.stripe.money import to_stripe
 from service.payments.stripe.objects import (
     PAYMENT,
