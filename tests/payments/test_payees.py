@@ -1,4 +1,4 @@
-"""Payees' accounts: opened once, followed whatever events say, paid what waited exactly once."""
+"""Payees' accounts: opened once, followed whatever events say, shown with what is due."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from psycopg.errors import RestrictViolation
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.refusals import Refusal
 from service import db
-from service.exchanges import leaving, payouts
-from service.exchanges.model import Exchange
+from service.exchanges import payouts
 from service.ids import uuid7
-from service.payments import bank_payouts, customers, payees
+from service.payments import bank_payouts, payees
 from service.payments.payee import (
-    Payee,
-    PayeeNotReady,
     PayoutAccountElsewhere,
     Readiness,
     State,
@@ -29,99 +25,13 @@ from service.payments.payee import (
     payout_view,
 )
 from service.payments.payments import LEASE
-from service.payments.port import Account, BankPayout, ProviderRefused, ProviderUnavailable, Status
+from service.payments.port import Account, ProviderRefused, ProviderUnavailable
 from service.payments.requirements import grouped, plain
 from service.payments.sandbox import Sandbox
 from service.payments.sandbox_accounts import NO_ACCOUNTS_IN, WANTED
 from service.platforms import members
-from tests.exchanges.world import World
 from tests.http.client import at_once
-
-
-class Payees(World):
-    """A world in which the payee has dealings with the provider."""
-
-    def begin(self, member: UUID | None = None, country: str = "FR") -> Payee:
-        """Write down that an account is to be opened, as the first transaction of the route."""
-        with db.transaction(self.engine, self.platform_id) as connection:
-            return payees.begin(
-                connection, self.platform_id, member or self.payee, "sandbox", country, self.now
-            )
-
-    def open(self, member: UUID | None = None) -> Payee:
-        """Open an account for the payee, all the way."""
-        member = member or self.payee
-        self.begin(member)
-        payouts.open_account(self.engine, self.sandbox, self.platform_id, member, self.now)
-        return self.account(member)
-
-    def account(self, member: UUID | None = None) -> Payee:
-        with db.transaction(self.engine, self.platform_id) as connection:
-            found = payees.find(connection, self.platform_id, member or self.payee, "sandbox")
-        assert found is not None
-        return found
-
-    @property
-    def ref(self) -> str:
-        ref = self.account().account_ref
-        assert ref is not None
-        return ref
-
-    def happens(self, outcome: Any, **more: Any) -> None:
-        """Let something happen to the payee's account at the provider, and an event tell of it."""
-        self.sandbox.act_on_account(self.platform_id, self.ref, outcome, **more)
-
-    def follow(self) -> None:
-        """Follow up what an event told of the account."""
-        payouts.follow_account(self.engine, self.sandbox, self.platform_id, self.ref, self.now)
-
-    def ready(self) -> None:
-        """Let the payee tell the provider everything, and hear of it."""
-        self.happens("complete")
-        self.follow()
-
-    def look(self) -> int:
-        """Run the sweep of what no event spoke of."""
-        return payouts.follow_stale(
-            self.engine, self.desk.providers, self.now, only=self.platform_id
-        )
-
-    def readiness(self, *ids: UUID, provider: Any = None) -> dict[UUID, Readiness]:
-        with db.transaction(self.engine, self.platform_id) as connection:
-            return payees.readiness(connection, self.platform_id, ids, provider or self.sandbox)
-
-    def told(self, member: UUID | None = None) -> list[str]:
-        """The types of the events that a member was told, oldest first."""
-        return [kind for kind, _ in self.facts(member)]
-
-    def facts(self, member: UUID | None = None) -> list[tuple[str, dict[str, Any]]]:
-        with db.transaction(self.engine, self.platform_id) as connection:
-            rows = connection.execute(
-                text(
-                    "SELECT type, data FROM service.event WHERE platform_id = :p "
-                    "AND member_id = :m AND exchange_id IS NULL ORDER BY tx, id"
-                ),
-                {"p": self.platform_id, "m": member or self.payee},
-            )
-            return [(row.type, row.data) for row in rows]
-
-    def rows(self, statement: str) -> list[Any]:
-        with db.transaction(self.engine, self.platform_id) as connection:
-            rows = connection.execute(text(statement), {"p": self.platform_id})
-            return [dict(row) for row in rows.mappings()]
-
-    def sold(self, amount: int = 6_500) -> Exchange:
-        """A sale funded and released by both, and everything done that follows from it."""
-        exchange = self.funded(self.sale(amount))
-        self.both_confirm(exchange)
-        self.sweep()
-        return self.read(exchange)
-
-    def live_payouts(self) -> list[dict[str, Any]]:
-        return self.rows(
-            "SELECT id, amount, exchange_id, source_id, state FROM service.payment "
-            "WHERE platform_id = :p AND kind = 'payout' ORDER BY id"
-        )
+from tests.payments.payees_world import Payees
 
 
 class NeedsAccount:
@@ -432,207 +342,6 @@ def test_requirements_are_told_by_what_they_are_whoever_they_are_of() -> None:
         "the date of birth": ["individual.dob.day", "individual.dob.year"],
         "x": ["x"],
     }
-
-
-# Money that waits
-
-
-def test_what_is_released_to_a_payee_without_a_ready_account_waits_and_is_then_paid_once(
-    world: Payees,
-) -> None:
-    world.open()
-    first, second = world.sold(6_500), world.sold(2_000)
-    assert world.of(world.payee) == 8_500
-    assert world.live_payouts() == []
-    assert "payout.waiting" in world.events(first)
-    world.happens("complete")
-    at_once(*[world.follow] * 4)
-    asked = world.live_payouts()
-    assert [(one["amount"], one["exchange_id"]) for one in asked] == [
-        (6_500, first.id),
-        (2_000, second.id),
-    ]
-    assert asked[0]["source_id"] == first.collect_id
-    assert world.of(world.payee) == 0
-    assert world.told().count("payee.ready") == 1
-    assert world.told().count("payout.asked") == 2
-    world.sweep()
-    assert [one["state"] for one in world.live_payouts()] == ["succeeded", "succeeded"]
-    assert "payout.succeeded" in world.events(first)
-    world.follow()
-    assert len(world.live_payouts()) == 2
-    assert world.outside() == 0
-
-
-def test_what_was_paid_on_request_is_not_paid_again(world: Payees) -> None:
-    world.open()
-    world.sold(6_500)
-    world.ready()
-    assert len(world.live_payouts()) == 1
-    world.happens("require")
-    world.follow()
-    world.sold(2_000)
-    assert world.of(world.payee) == 2_000
-    world.happens("complete")
-    with db.transaction(world.engine, world.platform_id) as connection:
-        connection.execute(text("UPDATE service.payee_account SET ready = true"))
-        payouts.pay_out(
-            connection, world.platform_id, world.payee, 1_500, "EUR", world.sandbox, world.now
-        )
-    world.follow()
-    assert [one["amount"] for one in world.live_payouts()] == [6_500, 1_500, 500]
-    world.sweep()
-
-
-def test_a_payout_that_failed_is_paid_when_the_account_is_ready_again(world: Payees) -> None:
-    # The sandbox sends back what ends in these digits.
-    exchange = world.sold(10_404)
-    failed = world.live_payouts()
-    assert [one["state"] for one in failed] == ["failed"]
-    assert world.of(world.payee) == 10_404
-    world.open()
-    world.ready()
-    assert [(one["amount"], one["exchange_id"]) for one in world.live_payouts()[1:]] == [
-        (10_404, exchange.id)
-    ]
-    world.sweep()
-
-
-def test_a_payer_s_refund_that_came_back_is_not_paid_to_their_account_by_itself(
-    world: Payees,
-) -> None:
-    """Only what exchanges released to a member as payee waits for their account."""
-    world.open()
-    with db.transaction(world.engine, world.platform_id) as connection:
-        paid = payouts.pay_waiting(connection, world.platform_id, world.payee, "sandbox", world.now)
-    assert paid == []
-
-
-def test_a_payout_on_request_is_refused_while_the_account_is_not_ready(world: Payees) -> None:
-    world.open()
-    world.sold()
-    with (
-        pytest.raises(PayeeNotReady) as refused,
-        db.transaction(world.engine, world.platform_id) as connection,
-    ):
-        payouts.pay_out(
-            connection, world.platform_id, world.payee, 100, "EUR", world.sandbox, world.now
-        )
-    assert refused.value.facts["reason"] == "requirements_due"
-    assert refused.value.facts["due"] == list(WANTED)
-    assert world.of(world.payee) == 6_500
-
-
-# Banks
-
-
-def test_a_payout_to_the_bank_is_told_with_its_amount(world: Payees) -> None:
-    world.open()
-    world.ready()
-    paid = world.sandbox.send_to_bank(world.platform_id, world.ref, 6_500, "EUR", "paid", "a")
-    failed = world.sandbox.send_to_bank(world.platform_id, world.ref, 900, "EUR", "failed", "b")
-    for payout in (paid, paid, failed, paid, failed):
-        bank_payouts.follow_bank_payout(
-            world.engine, world.sandbox, world.platform_id, world.ref, payout.ref, world.now
-        )
-    told = [line for line in world.facts() if line[0].startswith("bank_payout")]
-    assert [(kind, facts["amount"], facts["unit"], facts["failure"]) for kind, facts in told] == [
-        ("bank_payout.paid", 6_500, "EUR", None),
-        ("bank_payout.failed", 900, "EUR", "account_closed"),
-    ]
-    with db.transaction(world.engine, world.platform_id) as connection:
-        rows = bank_payouts.page(connection, world.platform_id, world.payee, limit=10)
-    assert [(row["ref"], row["status"]) for row in rows] == [
-        (failed.ref, "failed"),
-        (paid.ref, "succeeded"),
-    ]
-
-
-def _seen(world: Payees, status: Status, **more: Any) -> None:
-    seen = BankPayout("po_1", world.ref, status, 6_500, "EUR", **more)
-    with db.transaction(world.engine, world.platform_id) as connection:
-        bank_payouts.record(connection, world.account(), seen, world.now)
-
-
-def test_money_that_a_bank_sends_back_after_it_was_told_as_paid_is_told_as_failed(
-    world: Payees,
-) -> None:
-    world.open()
-    _seen(world, Status.PENDING)
-    _seen(world, Status.SUCCEEDED)
-    _seen(world, Status.FAILED, failure="account_closed")
-    _seen(world, Status.SUCCEEDED)  # an answer that is older than the one before
-    assert world.told()[1:] == ["bank_payout.paid", "bank_payout.failed"]
-
-
-def test_a_payout_to_a_bank_that_changes_its_amount_is_never_recorded(world: Payees) -> None:
-    world.open()
-    _seen(world, Status.PENDING)
-    with (
-        pytest.raises(bank_payouts.PayoutDiffers),
-        db.transaction(world.engine, world.platform_id) as connection,
-    ):
-        bank_payouts.record(
-            connection,
-            world.account(),
-            BankPayout("po_1", world.ref, Status.SUCCEEDED, 6_501, "EUR"),
-            world.now,
-        )
-
-
-# Leaving
-
-
-def test_a_member_does_not_leave_while_money_waits_or_is_on_its_way_to_their_bank(
-    world: Payees,
-) -> None:
-    world.open()
-    world.sold()
-    assert _leave(world).facts == {"units": ["EUR"]}
-    world.ready()
-    world.sweep()
-    _seen(world, Status.PENDING)
-    assert _leave(world).facts == {"bank_payout": "po_1"}
-    _seen(world, Status.SUCCEEDED)
-    with db.transaction(world.engine, world.platform_id) as connection:
-        leaving.leave(connection, world.platform_id, world.payee)
-    world.now += timedelta(days=30)
-    assert payees.due_for_a_look(world.engine, world.now, 10, world.platform_id) == []
-
-
-def _leave(world: Payees) -> Refusal:
-    with (
-        pytest.raises(leaving.MemberBusy) as refused,
-        db.transaction(world.engine, world.platform_id) as connection,
-    ):
-        leaving.leave(connection, world.platform_id, world.payee)
-    return refused.value
-
-
-def test_a_member_who_leaves_is_forgotten_as_a_customer(world: Payees) -> None:
-    with db.transaction(world.engine, world.platform_id) as connection:
-        one = (connection, world.platform_id, world.payer, "sandbox")
-        customers.remember_customer(*one, "cus_1", "pm_1", world.now)
-        customers.remember_customer(*one, "cus_1", None, world.now)
-        assert customers.customer(*one) == customers.Customer(world.payer, "cus_1", "pm_1")
-        assert customers.customer(connection, world.platform_id, world.payee, "sandbox") is None
-        members.erase(connection, world.platform_id, world.payer, world.now)
-        leaving.leave(connection, world.platform_id, world.payer)
-        assert customers.customer(*one) is None
-        customers.remember_customer(*one, "cus_1", "pm_1", world.now)
-        assert customers.customer(*one) is None, "what is told of somebody who left is not kept"
-
-
-def test_an_account_that_was_being_opened_when_its_member_left_is_not_opened_any_more(
-    world: Payees,
-) -> None:
-    world.begin()
-    with db.transaction(world.engine, world.platform_id) as connection:
-        members.erase(connection, world.platform_id, world.payee, world.now)
-        leaving.leave(connection, world.platform_id, world.payee)
-    world.now += timedelta(days=1)
-    assert world.look() == 0
-    assert world.rows("SELECT ref FROM service.sandbox_account WHERE platform_id = :p") == []
 
 
 # The sandbox itself
