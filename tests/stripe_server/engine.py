@@ -131,7 +131,7 @@ class Engine:
         if kind == "after":
             return Answer(None, b"", {})
         if fault and kind == "timeout_after":
-            fault.released.wait(self.faults.limit)
+            fault.hang(self.faults.limit)
         return answer
 
     def _who(self, headers: Mapping[str, str]) -> Account:
@@ -186,7 +186,7 @@ class Engine:
                 if kept is not None and kept.status is not None:
                     return Answer(kept.status, kept.body, {"Idempotent-Replayed": "true"})
         if hang is not None:
-            hang.released.wait(self.faults.limit)
+            hang.hang(self.faults.limit)
         with self.world.lock:
             answer, begun = self._execute(account, method, path, params, asked, kind)
             if key is not None and begun and answer.status is not None:

@@ -24,8 +24,15 @@ class Fault:
     method: str | None
     #: Set when the requests that hang may go on.
     released: threading.Event = field(default_factory=threading.Event)
+    #: Set when a request hangs.
+    reached: threading.Event = field(default_factory=threading.Event)
     #: How many requests it hit.
     hit: int = 0
+
+    def hang(self, limit: float) -> None:
+        """Wait until released, at most ``limit`` seconds."""
+        self.reached.set()
+        self.released.wait(limit)
 
 
 class Faults:
