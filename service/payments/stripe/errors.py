@@ -165,8 +165,13 @@ def is_kept_failure(cause: BaseException | None) -> bool:
 def is_credential(error: stripe.StripeError) -> bool:
     """Tell whether Stripe does not take our key, or takes it not for this."""
     if isinstance(error, stripe.PermissionError):
-        return error.code != "account_invalid"
+        return not _is_foreign(error)
     return isinstance(error, stripe.AuthenticationError)
+
+
+def _is_foreign(error: stripe.PermissionError) -> bool:
+    """Tell whether what is refused is another's account, not our key."""
+    return error.error is not None and getattr(error.error, "code", None) == "account_invalid"
 
 
 def translate(error: stripe.StripeError) -> Exception:
@@ -185,7 +190,7 @@ def translate(error: stripe.StripeError) -> Exception:
         return ProviderRefused(decline(declined, error.code), said)
     if isinstance(error, stripe.InvalidRequestError):
         return ProviderRefused(_refusal(error), said)
-    if isinstance(error, stripe.PermissionError) and error.code == "account_invalid":
+    if isinstance(error, stripe.PermissionError) and _is_foreign(error):
         return ProviderRefused("account_unusable", said)
     return ProviderUnavailable(said, retry_after(error.headers))
 
