@@ -45,6 +45,13 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a long run try more of what is tried at random."""
+    parser.addoption(
+        "--orders", type=int, default=80, help="Orders of a provider's events to try (80)."
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder and a seed; workers get both from the controller."""

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import RowMapping, text
 
 from service import db
-from service.exchanges import follow, reports
+from service.exchanges import follow, payouts, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
@@ -41,6 +41,7 @@ def run(desk: Desk, now: datetime) -> int:
         done += tell_sandbox(desk, now)
         done += follow.apply_events(desk, now)
         done += ask_providers(desk, now)
+        done += payouts.follow_stale(desk.engine, desk.providers, now)
         if done == before:
             return done
 

@@ -1,4 +1,7 @@
-"""A process that, asked for it, lives a sale through in a child killed right after its n-th commit.
+"""A process that, asked for it, lives a sale through in a child killed at its n-th moment.
+
+A moment is right before and right after each transaction: between the row and the call, the call
+and the record, the record and what follows.
 
 The children are forked from here, where everything is imported and nothing else runs: a whole
 interpreter for each kill would take longer than the life that it ends.
@@ -9,7 +12,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import event
@@ -19,15 +24,13 @@ from service.exchanges.kinds import Role
 from tests.exchanges.world import World
 
 
-def live(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -> None:
-    """Fund, confirm twice and pay out; die after ``commits`` transactions."""
-    engine = db.create_engine(url, 2)
-    world = World.__new__(World)
-    world.reopen(engine, UUID(platform_id), datetime.fromisoformat(now))
-    left = commits
+def live(world: World, exchange_id: str, moments: int) -> None:
+    """Fund, confirm twice and pay out; die at the moment of that number."""
+    left = moments
 
-    # A connection goes back to its pool right after its transaction ended.
-    @event.listens_for(engine, "checkin")
+    # A connection leaves its pool before its transaction, and goes back right after it ended.
+    @event.listens_for(world.engine, "checkout")
+    @event.listens_for(world.engine, "checkin")
     def _die(*_args: object) -> None:
         nonlocal left
         left -= 1
@@ -41,15 +44,22 @@ def live(url: str, platform_id: str, exchange_id: str, now: str, commits: int) -
     world.sweep()
 
 
-def main(url: str) -> None:
-    """Answer each line ``platform exchange now commits`` with the exit status of its child."""
+def open_world(url: str, platform_id: str, now: str) -> World:
+    """Come to a platform that exists, as another process."""
+    world = World.__new__(World)
+    world.reopen(db.create_engine(url, 5), UUID(platform_id), datetime.fromisoformat(now))
+    return world
+
+
+def main(open_: Callable[[str, str], World]) -> None:
+    """Answer each line ``platform exchange now moments`` with the exit status of its child."""
     for line in sys.stdin:
-        platform_id, exchange_id, now, commits = line.split()
+        platform_id, exchange_id, now, moments = line.split()
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
-                live(url, platform_id, exchange_id, now, int(commits))
+                live(open_(platform_id, now), exchange_id, int(moments))
                 status = 0
             finally:
                 os._exit(status)
@@ -58,4 +68,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(partial(open_world, sys.argv[1]))

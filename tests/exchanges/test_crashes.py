@@ -1,4 +1,4 @@
-"""The process dies between any two commits of funding and paying out; the next sweep mends it."""
+"""The process dies at any moment of funding and paying out; the next sweep mends it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ from tests.exchanges.world import World
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def crasher(database_url: str) -> Iterator[Callable[[World, Exchange, int], int]]:
-    """Live an exchange through in a process killed after so many commits; answer how it ended."""
+Crasher = Callable[[World, Exchange, int], int]
+
+
+@contextmanager
+def crashing(module: str, *arguments: str) -> Iterator[Crasher]:
+    """Live exchanges through in processes killed at a moment; answer how each ended."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.exchanges.crash_child", database_url],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -33,14 +37,20 @@ def crasher(database_url: str) -> Iterator[Callable[[World, Exchange, int], int]
         assert asked is not None
         assert told is not None
 
-        def crash(world: World, exchange: Exchange, commits: int) -> int:
-            line = f"{world.platform_id} {exchange.id} {world.now.isoformat()} {commits}"
+        def crash(world: World, exchange: Exchange, moment: int) -> int:
+            line = f"{world.platform_id} {exchange.id} {world.now.isoformat()} {moment}"
             print(line, file=asked, flush=True)
             return int(told.readline())
 
         yield crash
         asked.close()
         process.wait(10)
+
+
+@pytest.fixture
+def crasher(database_url: str) -> Iterator[Crasher]:
+    with crashing("tests.exchanges.crash_child", database_url) as crash:
+        yield crash
 
 
 def _payments(world: World) -> dict[str, list[str]]:
@@ -56,34 +66,38 @@ def _payments(world: World) -> dict[str, list[str]]:
 
 
 @pytest.mark.timeout(240)
-def test_a_kill_after_any_commit_of_fund_and_payout_loses_and_doubles_nothing(
-    world: World, crasher: Callable[[World, Exchange, int], int]
+def test_a_kill_at_any_moment_of_fund_and_payout_loses_and_doubles_nothing(
+    world: World, crasher: Crasher
 ) -> None:
-    # How many commits a whole life has is counted, not assumed.
-    killed, commits = -signal.SIGKILL, 1
+    assert kill_at_every_moment(world, crasher) > 20
+    assert world.outside() == 0
+
+
+def kill_at_every_moment(world: World, crasher: Crasher) -> int:
+    """Kill one life at each of its moments, the next one go on; return how many moments it has."""
+    # How many moments a whole life has is counted, not assumed.
+    killed, moment = -signal.SIGKILL, 1
     while True:
         exchange = world.sale(1_000)
-        status = crasher(world, exchange, commits)
+        status = crasher(world, exchange, moment)
         _go_on(world, exchange)
         if status == 0:
             break
-        assert status == killed, f"after {commits} commits the process ended with {status}"
-        commits += 1
-    assert commits > 10
-    assert world.outside() == 0
+        assert status == killed, f"at moment {moment} the process ended with {status}"
+        moment += 1
     paid = _payments(world)
     assert set(paid["collect"]) == {"succeeded"}
     assert set(paid["payout"]) == {"succeeded"}
     assert len(paid["collect"]) == len(paid["payout"])
     assert "refund" not in paid
+    return moment
 
 
 def _go_on(world: World, exchange: Exchange) -> None:
     """What the members and the worker do after the crash: look, and take the next step."""
     world.pass_time(minutes=5)  # leases of the dead process lapse
     if world.read(exchange).state is State.AGREED:
-        world.step(exchange, "fund", Role.PAYER)
-        world.sweep()
+        world.funded(exchange)
     for side in (Role.PAYER, Role.PAYEE):
         now = world.read(exchange)
         if now.state is State.ACTIVE:

@@ -31,6 +31,7 @@ class StripeLives(World):
 
     def __init__(self, engine: Engine, platform_id: UUID, server: StripeServer) -> None:
         self.server = server
+        self.url = server.url
         key = f"sk_test_{platform_id.hex}"
         self.account: Account = server.add_account(key)
         server.now = START
@@ -56,8 +57,8 @@ class StripeLives(World):
 
     def reopen(self, engine: Engine, platform_id: UUID, now: Any) -> None:
         super().reopen(engine, platform_id, now)
-        self.stripe = Stripe(engine, SECRET, lambda: self.now, self.server.url, lambda: self.ticks)
         self.ticks = 0.0
+        self.stripe = Stripe(engine, SECRET, lambda: self.now, self.url, lambda: self.ticks)
         self.desk = Desk(engine, Providers(self.sandbox, self.stripe), self.codes)
 
     def _receive(self, endpoint: Endpoint, body: bytes, signature: str) -> int:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
 
 from service.exchanges.fees import FeeRule
 from service.exchanges.kinds import Role
 from service.exchanges.model import State
 from tests.exchanges.test_deposits import loan, rental
 from tests.lives.stripe_lives import StripeLives
-from tests.stripe_server import StripeServer
 
 PAYER, PAYEE = Role.PAYER, Role.PAYEE
-
-
-@pytest.fixture
-def stripe_server() -> Iterator[StripeServer]:
-    with StripeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def world(engine: Engine, platform_id: UUID, stripe_server: StripeServer) -> StripeLives:
-    return StripeLives(engine, platform_id, stripe_server)
 
 
 def test_a_sale_is_collected_held_released_and_sent_to_the_payees_account(
