@@ -158,20 +158,12 @@ def live(shop: Shop) -> None:
     v1.payment_intents.cancel(second.id, {"cancellation_reason": "abandoned"})
     asks = shop.pay(20_000, "pm_card_authenticationRequired", return_url="https://example.org/back")
     assert asks.next_action is not None
+    price: Any = {"currency": "eur", "unit_amount": 4000, "product_data": {"name": "a ladder"}}
     session = v1.checkout.sessions.create(
         {
             "mode": "payment",
             "success_url": "https://example.org/ok",
-            "line_items": [
-                {
-                    "price_data": {
-                        "currency": "eur",
-                        "unit_amount": 4000,
-                        "product_data": {"name": "a ladder"},
-                    },
-                    "quantity": 2,
-                }
-            ],
+            "line_items": [{"price_data": price, "quantity": 2}],
         }
     )
     server.pay_checkout(session.id)

@@ -186,6 +186,8 @@ def test_the_list_of_events_fills_the_gap_of_lost_webhooks(shop: Shop) -> None:
     assert len(shop.server.lost) == 3
     assert shop.server.deliver() == []
     read = shop.client.v1.events.list
+    assert len(read({"delivery_success": False}).data) == 3
+    assert read({"delivery_success": True}).data == []
     told = [row.id for row in read({"created": {"gte": since}}).auto_paging_iter()]
     assert told[::-1] == shop.server.lost
     assert [row.type for row in read({"types": ["charge.succeeded"]}).data] == ["charge.succeeded"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.stripe_server.errors import Obj, missing
 from tests.stripe_server.lists import listed
-from tests.stripe_server.params import PAGE, created, listing, text
+from tests.stripe_server.params import PAGE, boolean, created, listing, text
 from tests.stripe_server.render import shown
 from tests.stripe_server.routes import Call, Route
 from tests.stripe_server.store import API_VERSION, Account
@@ -64,7 +64,11 @@ def list_events(call: Call) -> Obj:
     """List events of 30 days, newest first."""
     kinds = call.params.get("types") or [call.params.get("type", "*")]
 
+    delivered = call.params.get("delivery_success")
+
     def wanted(event: Obj) -> bool:
+        if delivered is not None and delivered != (event["pending_webhooks"] == 0):
+            return False
         return _kept(call.account, event) and any(matches(kind, event["type"]) for kind in kinds)
 
     return listed(call, "event", wanted)
@@ -77,7 +81,13 @@ def matches(pattern: str, kind: str) -> bool:
     return pattern == kind
 
 
-_LIST: dict[str, Any] = {**PAGE, "created": created, "type": text, "types": listing(text)}
+_LIST: dict[str, Any] = {
+    **PAGE,
+    "created": created,
+    "delivery_success": boolean,
+    "type": text,
+    "types": listing(text),
+}
 
 ROUTES = [
     Route("GET", "/v1/events", list_events, _LIST),
