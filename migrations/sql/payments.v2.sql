@@ -25,6 +25,8 @@ ALTER TABLE service.payment
     -- Nothing is asked of the provider before this other payment has come as far as it must.
     ADD COLUMN after_id       uuid,
     ADD COLUMN waiting        boolean NOT NULL DEFAULT false,
+    -- A refund that had succeeded came back all the same: the payer's account is closed.
+    ADD COLUMN returned_at    timestamptz,
     -- The bank has taken this collection back for now: no refund of ours beside it.
     ADD COLUMN disputed_at    timestamptz;
 ALTER TABLE service.payment
@@ -41,6 +43,8 @@ ALTER TABLE service.payment
             WHEN 'manual' THEN kind = 'collect'
             ELSE capture = 'automatic' AND authorised_at IS NULL AND capture_wanted IS NULL
         END),
+    ADD CONSTRAINT ck_payment_returned CHECK (returned_at IS NULL
+        OR (kind IN ('refund', 'payout') AND state = 'succeeded')),
     ADD CONSTRAINT ck_payment_authorised CHECK (state <> 'authorised' OR authorised_at IS NOT NULL),
     ADD CONSTRAINT ck_payment_capture_wanted CHECK (capture_wanted BETWEEN 1 AND amount),
     ADD CONSTRAINT ck_payment_captured CHECK (captured BETWEEN 1 AND amount),
@@ -79,6 +83,7 @@ BEGIN
        OR NEW.reversal_asked < OLD.reversal_asked
        OR (OLD.provider_ref IS NOT NULL AND OLD.provider_ref IS DISTINCT FROM NEW.provider_ref)
        OR (OLD.authorised_at IS NOT NULL AND OLD.authorised_at IS DISTINCT FROM NEW.authorised_at)
+       OR (OLD.returned_at IS NOT NULL AND OLD.returned_at IS DISTINCT FROM NEW.returned_at)
        OR (OLD.capture_wanted IS NOT NULL
            AND OLD.capture_wanted IS DISTINCT FROM NEW.capture_wanted)
     THEN

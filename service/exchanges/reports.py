@@ -73,6 +73,8 @@ def report(
         )
         changed = payments.record(connection, row, seen, rules.now) or first_block
         _book_fees(connection, row, seen.fees, rules.now)
+        if payments.record_return(connection, row, seen, rules.now):
+            _returned(connection, exchange, row, word, rules.now)
         _remember_customer(connection, row, seen, rules.now)
     if not changed:
         return
@@ -266,6 +268,31 @@ def _told(row: RowMapping, succeeded: bool) -> str:
     return f"{row['kind']}.{'succeeded' if succeeded else 'failed'}"
 
 
+def _returned(
+    connection: Connection, exchange: Exchange | None, row: RowMapping, word: Word, now: datetime
+) -> None:
+    """What had reached a member came back: they are owed it again, and are told."""
+    member = money.member_account(row["member_id"])
+    posting = _moved(row, f"returned:{row['id']}", f"provider:{row['provider']}", member)
+    if exchange is not None:
+        decision = Decision(exchange)
+        decision.postings.append(posting)
+        decision.note(f"{row['kind']}.returned", **_facts(row, word))
+        _write(connection, exchange, decision, now)
+        return
+    _post_one(connection, row, posting, now)
+    event = outbox.NewEvent(
+        f"{row['kind']}.returned", _facts(row, word), member_id=row["member_id"]
+    )
+    outbox.append(connection, row["platform_id"], [event], now)
+
+
+def _post_one(connection: Connection, row: RowMapping, posting: Posting, now: datetime) -> None:
+    (result,) = post(connection, row["platform_id"], [posting], now)
+    if result.status is not Status.CREATED:
+        raise BrokenBooks(f"posting {posting.key}: {result.status}")
+
+
 def _facts(row: RowMapping, word: Word) -> dict[str, Any]:
     return {
         "payment": encode("payment", row["id"]),
@@ -280,9 +307,7 @@ def _settle_alone(connection: Connection, row: RowMapping, word: Word, now: date
     """A payout that a member's balance asked for, outside of any exchange."""
     posting = outcome_posting(row, word.succeeded)
     assert posting is not None
-    (result,) = post(connection, row["platform_id"], [posting], now)
-    if result.status is not Status.CREATED:
-        raise BrokenBooks(f"posting {posting.key}: {result.status}")
+    _post_one(connection, row, posting, now)
     event = outbox.NewEvent(
         _told(row, word.succeeded), _facts(row, word), member_id=row["member_id"]
     )

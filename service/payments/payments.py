@@ -285,6 +285,22 @@ def record(connection: Connection, row: RowMapping, seen: Object, now: datetime)
     return settled
 
 
+def record_return(connection: Connection, row: RowMapping, seen: Object, now: datetime) -> bool:
+    """Write that what had gone out came back later; tell whether that is news.
+
+    Banks return refunds days after they took them; the payment itself stays what it was.
+    """
+    went = row["state"] == Status.SUCCEEDED and row["kind"] in {"refund", "payout"}
+    if not went or row["returned_at"] is not None or seen.status is not Status.FAILED:
+        return False
+    connection.execute(
+        update(payment)
+        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
+        .values(returned_at=now, failure=seen.failure)
+    )
+    return True
+
+
 def _next_look(row: RowMapping, now: datetime) -> datetime:
     """When to ask again; at once for what was first answered after nobody wanted it any more."""
     if not row["cancel_wanted"] and row["capture_wanted"] is None:

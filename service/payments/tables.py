@@ -54,6 +54,7 @@ payment: Final = Table(
     Column("after_id", Uuid),
     Column("waiting", Boolean, nullable=False, server_default="false"),
     Column("disputed_at", _INSTANT),
+    Column("returned_at", _INSTANT),
 )
 
 provider_event: Final = Table(

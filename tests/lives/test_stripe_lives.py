@@ -46,6 +46,23 @@ def test_what_goes_back_is_refunded_and_the_fee_stays_a_cost(world: StripeLives)
     world.check()
 
 
+def test_a_refund_that_the_bank_returns_later_is_owed_again_and_told(world: StripeLives) -> None:
+    world.server.top_up(world.account, 1_000)
+    exchange = world.funded(world.sale(6_500))
+    world.step(exchange, "propose_cancellation", PAYEE)
+    proposal = world.read(exchange).proposal
+    assert proposal is not None
+    world.step(exchange, "accept_proposal", PAYER, proposal_id=proposal.id)
+    world.settle()
+    (refund,) = world.refs(exchange, "refund")
+    world.server.fail_refund(refund, "lost_or_stolen_card")
+    for _ in range(2):  # told twice, it is owed once
+        world.settle(duplicate=0.9)
+    assert world.of(world.payer) == 6_500
+    assert world.events(exchange).count("refund.returned") == 1
+    world.agree(own=1_000)
+
+
 def test_a_payer_passes_the_banks_check_or_fails_it_and_tries_again(world: StripeLives) -> None:
     exchange = world.sale()
     world.step(exchange, "fund", PAYER, payment_method="pm_card_authenticationRequired")
