@@ -208,3 +208,14 @@ def test_what_was_given_back_whole_is_not_disputed(shop: Shop) -> None:
     shop.refund(paid.id)
     with pytest.raises(ValueError, match="0 is left"):
         shop.server.dispute(paid.id)
+
+
+def test_what_the_bank_kept_is_not_refunded_again(shop: Shop) -> None:
+    paid = shop.pay(10_000, AT_ONCE)
+    shop.server.top_up(shop.platform, 20_000)
+    ref = shop.server.dispute(paid.id, 4_000)
+    shop.server.close_dispute(ref, won=True, amount=1_500)
+    with pytest.raises(stripe.InvalidRequestError) as refusal:
+        shop.refund(paid.id, amount=7_501)
+    assert refusal.value.code == "amount_too_large"
+    assert shop.refund(paid.id).amount == 7_500
