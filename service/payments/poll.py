@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 
 from service import db
 from service.payments import connections, inbox
-from service.payments.port import Event
+from service.payments.port import Event, ProviderUnavailable
 from service.payments.providers import Providers
 
 _log = structlog.get_logger(__name__)
@@ -56,8 +56,10 @@ def _poll(
             new += _store(engine, platform_id, provider.name, events, now)
         with db.transaction(engine, platform_id) as connection:
             connections.mark_events(connection, platform_id, now)
+    except ProviderUnavailable as error:
+        _log.warning("poll_put_off", platform=str(platform_id), error=str(error))
     except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.error("poll_put_off", platform=str(platform_id), exc_info=error)
+        _log.error("poll_failed", platform=str(platform_id), exc_info=error)
     return new
 
 

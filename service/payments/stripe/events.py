@@ -84,6 +84,10 @@ _TOPICS: Final = (
 _OF_PAYEES: Final = frozenset({Topic.ACCOUNT, Topic.BANK})
 
 
+#: What reading something else as an event comes to; a date beyond all calendars is the last two.
+_NO_EVENT: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError)
+
+
 def read(connected: Connected, endpoint: str, body: bytes, signature: str, now: datetime) -> Event:
     """Verify and read what came to a webhook endpoint.
 
@@ -95,7 +99,7 @@ def read(connected: Connected, endpoint: str, body: bytes, signature: str, now: 
     try:
         told = orjson.loads(body)
         found = of_raw(told)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NO_EVENT as error:
         raise _forged(
             "unreadable", "The event is signed but not one of Stripe's API v1."
         ) from error
@@ -143,7 +147,7 @@ def of_raw(told: Mapping[str, Any]) -> Event:
     """Read an event of API v1 from its JSON.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is none.
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError: it is none.
     """
     if told["object"] != "event":
         raise ValueError("not an event")
@@ -172,7 +176,7 @@ def _object_ref(kind: str, topic: Topic, of: Mapping[str, Any], account: str | N
         intent = of.get("payment_intent") if of["object"] == "charge" else None
         if intent is not None:
             return str(intent if isinstance(intent, str) else intent["id"])
-    return str(of.get("id") or kind)
+    return kind if topic is Topic.OTHER else str(of["id"])
 
 
 def since(account: Account, at: datetime) -> Iterator[Event]:
