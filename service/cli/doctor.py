@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,8 +46,14 @@ class Finding:
 
 def doctor(settings: Settings) -> int:
     """Print every finding; return 0 if all is well, else 1."""
-    findings = list(examine(settings))
-    for finding in findings:
+    return show(examine(settings))
+
+
+def show(found: Iterable[Finding]) -> int:
+    """Print findings as they come; return 0 if all is well, else 1."""
+    findings = []
+    for finding in found:
+        findings.append(finding)
         say(f"{'ok  ' if finding.well else 'BAD '} {finding.what}")
         if not finding.well:
             say(f"     → {finding.mend}")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.refusals import Refusal
 from service.cli import commands
 from service.cli.doctor import doctor
+from service.cli.doctor_stripe import doctor_stripe
 from service.cli.home import CommandError
 from service.cli.terminal import complain
 from service.cli.up import up
@@ -70,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=_port, help="port of the API (TIERCE_PORT, 8480)")
 
     command("migrate", commands.migrate, "bring the database to the newest schema")
-    command("doctor", lambda _, chosen: doctor(chosen), "look at everything and say how to mend it")
+    made = command("doctor", _doctor, "look at everything and say how to mend it")
+    made.add_argument("--stripe", action="store_true", help="look at connections to Stripe instead")
+    made.add_argument(
+        "--platform", type=commands.platform_id, help="with --stripe: one platform's id (pl_…)"
+    )
 
     made = command("audit", commands.audit, "re-prove the books; ends with 1 if they do not hold")
     made.add_argument("--platform", type=commands.platform_id, help="one platform's id (pl_…)")
@@ -93,6 +98,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(parsed: argparse.Namespace, chosen: Settings) -> int:
     return up(chosen, once=parsed.once, port=parsed.port)
+
+
+def _doctor(parsed: argparse.Namespace, chosen: Settings) -> int:
+    if parsed.stripe:
+        return doctor_stripe(chosen, parsed.platform)
+    if parsed.platform is not None:
+        raise CommandError(
+            "--platform goes with --stripe: `tierce doctor --stripe --platform pl_…`"
+        )
+    return doctor(chosen)
 
 
 def _port(text: str) -> int:
