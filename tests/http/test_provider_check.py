@@ -75,7 +75,7 @@ def test_a_key_that_stripe_does_not_take_is_a_finding_and_notes_nothing(
     api.send("PUT", HOME, {"secret_key": "sk_test_that_was_revoked"})
     told = api.made(f"{HOME}/check")
     assert (told["account"], told["well"]) == (None, False)
-    assert [one["name"] for one in told["findings"] if not one["well"]][0] == "key"
+    assert next(one["name"] for one in told["findings"] if not one["well"]) == "key"
     assert "sk_test_that_was_revoked" not in str(told)
     assert api.read(HOME)["checked_at"] is None
 
