@@ -27,6 +27,7 @@ PREFIXES: Final = {
     "confirmation": "cf",
     "proposal": "sp",
     "payment": "pay",
+    "chargeback": "cb",
     "event": "evt",
     "posting": "po",
     "request": "req",

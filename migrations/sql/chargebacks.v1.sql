@@ -1,1 +1,99 @@
-SELECT 1; -- filled in by the change that follows
+-- A payment that the payer's bank contests: a dispute that moves money, or a warning that none has yet.
+CREATE TABLE service.chargeback (
+    platform_id      uuid        NOT NULL,
+    id               uuid        NOT NULL,
+    provider         text        NOT NULL,
+    ref              text        NOT NULL,
+    kind             text        NOT NULL,
+    payment_id       uuid        NOT NULL,
+    exchange_id      uuid        NOT NULL,
+    status           text        NOT NULL,
+    amount           bigint      NOT NULL,
+    unit             text        NOT NULL,
+    reason           text        NOT NULL,
+    due_by           timestamptz,
+    -- Minor units that the bank has taken and not given back: the sum of the dispute's movements.
+    withdrawn        bigint      NOT NULL DEFAULT 0,
+    -- What the platform tells the bank beside what we know.
+    own_words        text,
+    -- What is to be told, or was: decided first, then asked of the provider, then taken or refused.
+    evidence         jsonb,
+    evidence_asked_at timestamptz,
+    evidence_sent_at timestamptz,
+    evidence_refused text,
+    -- An inquiry that was answered may become a dispute, which wants its own answer.
+    answered_as      text,
+    -- Left to the bank without an answer, and why.
+    left_reason      text,
+    -- When the answer is tried next; until it was tried once: a day before due_by.
+    answer_at        timestamptz,
+    opened_at        timestamptz NOT NULL,
+    closed_at        timestamptz,
+    -- A warning lifted by the platform, and why.
+    closed_reason    text,
+    look_again_at    timestamptz,
+    CONSTRAINT pk_chargeback PRIMARY KEY (platform_id, id),
+    CONSTRAINT uq_chargeback_platform_id_provider_ref UNIQUE (platform_id, provider, ref),
+    CONSTRAINT fk_chargeback_platform_id_payment_id
+        FOREIGN KEY (platform_id, payment_id) REFERENCES service.payment (platform_id, id),
+    CONSTRAINT fk_chargeback_platform_id_exchange_id
+        FOREIGN KEY (platform_id, exchange_id) REFERENCES service.exchange (platform_id, id),
+    CONSTRAINT ck_chargeback_kind CHECK (kind IN ('dispute', 'warning')),
+    CONSTRAINT ck_chargeback_status CHECK (status IN (
+        'warning', 'needs_response', 'under_review', 'won', 'lost', 'closed')),
+    CONSTRAINT ck_chargeback_closed CHECK (
+        (closed_at IS NOT NULL) = (status IN ('won', 'lost', 'closed'))),
+    CONSTRAINT ck_chargeback_amount CHECK (amount > 0 AND withdrawn >= 0),
+    CONSTRAINT ck_chargeback_evidence CHECK ((evidence IS NULL) = (evidence_asked_at IS NULL)
+        AND (evidence_sent_at IS NULL OR evidence IS NOT NULL)
+        AND (evidence_sent_at IS NULL) = (answered_as IS NULL))
+);
+CREATE INDEX ix_chargeback_platform_id_exchange_id ON service.chargeback (platform_id, exchange_id);
+CREATE INDEX ix_chargeback_look_again_at ON service.chargeback (look_again_at)
+    WHERE look_again_at IS NOT NULL;
+CREATE INDEX ix_chargeback_answer_due ON service.chargeback (coalesce(answer_at, due_by))
+    WHERE kind = 'dispute' AND status IN ('warning', 'needs_response');
+CALL service.make_tenant_table('service.chargeback', 'SELECT, INSERT, UPDATE');
+
+-- Money that a platform gives back after it was released: to the payer, whoever bears it.
+CREATE TABLE service.give_back (
+    platform_id  uuid        NOT NULL,
+    id           uuid        NOT NULL,
+    exchange_id  uuid        NOT NULL,
+    amount       bigint      NOT NULL,
+    unit         text        NOT NULL,
+    borne_by     text        NOT NULL,
+    reason_code  text        NOT NULL,
+    reason       text        NOT NULL,
+    -- Its refunds to the payer and, if the payee bears it, the reversals of what they were paid.
+    refund_ids   uuid[]      NOT NULL,
+    reversal_ids uuid[]      NOT NULL,
+    created_at   timestamptz NOT NULL,
+    CONSTRAINT pk_give_back PRIMARY KEY (platform_id, id),
+    CONSTRAINT fk_give_back_platform_id_exchange_id
+        FOREIGN KEY (platform_id, exchange_id) REFERENCES service.exchange (platform_id, id),
+    CONSTRAINT ck_give_back_amount CHECK (amount > 0),
+    CONSTRAINT ck_give_back_borne_by CHECK (borne_by IN ('payee', 'platform')),
+    CONSTRAINT ck_give_back_reason_code CHECK (
+        reason_code IN ('law', 'decision', 'goodwill', 'mistake'))
+);
+CREATE INDEX ix_give_back_platform_id_exchange_id ON service.give_back (platform_id, exchange_id);
+CALL service.make_tenant_table('service.give_back', 'SELECT, INSERT');
+
+-- The sandbox provider's disputes and warnings, to rehearse them. Nothing of ours refers to them.
+CREATE TABLE service.sandbox_dispute (
+    platform_id uuid        NOT NULL,
+    ref         text        NOT NULL,
+    kind        text        NOT NULL,
+    collect_ref text        NOT NULL,
+    status      text        NOT NULL,
+    amount      bigint      NOT NULL,
+    unit        text        NOT NULL,
+    reason      text        NOT NULL,
+    due_by      timestamptz,
+    evidence    jsonb,
+    -- Its lines in the sandbox's books: ref, amount, fee, at.
+    movements   jsonb       NOT NULL DEFAULT '[]',
+    CONSTRAINT pk_sandbox_dispute PRIMARY KEY (platform_id, ref)
+);
+CALL service.make_tenant_table('service.sandbox_dispute', 'SELECT, INSERT, UPDATE');

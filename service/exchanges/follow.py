@@ -17,7 +17,7 @@ import structlog
 
 from ledger.refusals import Refusal
 from service import db
-from service.exchanges import payouts, reports
+from service.exchanges import chargebacks, payouts, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.payments import bank_payouts, inbox, payments
@@ -87,6 +87,14 @@ def _payment(desk: Desk, event: Received, now: datetime) -> None:
         reports.report(connection, event.platform_id, row["id"], seen, Rules(now, desk.codes))
 
 
+def _dispute(desk: Desk, event: Received, now: datetime) -> None:
+    chargebacks.follow(desk, event.platform_id, event.provider, event.object_ref, now)
+
+
+def _warning(desk: Desk, event: Received, now: datetime) -> None:
+    chargebacks.follow_warning(desk, event.platform_id, event.provider, event.object_ref, now)
+
+
 def _account(desk: Desk, event: Received, now: datetime) -> None:
     provider = desk.providers[event.provider]
     payouts.follow_account(desk.engine, provider, event.platform_id, event.object_ref, now)
@@ -107,6 +115,8 @@ def _nothing(_desk: Desk, _event: Received, _now: datetime) -> None:
 
 _FOLLOW: Final[dict[str, Callable[[Desk, Received, datetime], None]]] = {
     Topic.PAYMENT: _payment,
+    Topic.DISPUTE: _dispute,
+    Topic.WARNING: _warning,
     Topic.ACCOUNT: _account,
     Topic.BANK: _bank,
     Topic.OTHER: _nothing,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping
 
 from service import db
 from service.exchanges.desk import Desk
-from service.payments import customers, payees, payments
+from service.payments import contests, customers, payees, payments
 from service.payments.port import Request
 from service.payments.sandbox import Sandbox
 
@@ -27,6 +27,8 @@ def build(desk: Desk, row: RowMapping) -> Request:
     with db.transaction(desk.engine, platform_id) as connection:
         if row["kind"] == "refund":
             _not_contested(connection, platform_id, row["collect_id"])
+        if row["kind"] == "payout" and row["exchange_id"] is not None:
+            _nothing_contested(connection, platform_id, row["exchange_id"])
         method, customer_ref = _method(connection, row)
         return Request(
             platform_id=platform_id,
@@ -80,6 +82,11 @@ def _account(connection: Connection, row: RowMapping) -> str | None:
 def _not_contested(connection: Connection, platform_id: UUID, collect_id: UUID) -> None:
     if payments.find(connection, platform_id, collect_id)["disputed_at"] is not None:
         raise NotYet("the payer's bank contests the collection: a refund would pay it twice")
+
+
+def _nothing_contested(connection: Connection, platform_id: UUID, exchange_id: UUID) -> None:
+    if contests.is_contested(connection, platform_id, exchange_id):
+        raise NotYet("the payer's bank contests a payment of the exchange: what is unpaid waits")
 
 
 def _row(connection: Connection, platform_id: UUID, payment_id: UUID | None) -> RowMapping | None:

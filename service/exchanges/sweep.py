@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import RowMapping, text
 
 from service import db
-from service.exchanges import follow, payouts, reports
+from service.exchanges import chargebacks, follow, payouts, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
@@ -42,6 +42,7 @@ def run(desk: Desk, now: datetime) -> int:
         done += follow.apply_events(desk, now)
         done += ask_providers(desk, now)
         done += payouts.follow_stale(desk.engine, desk.providers, now)
+        done += chargebacks.look_again(desk, now)
         if done == before:
             return done
 
@@ -60,7 +61,9 @@ def tell_sandbox(desk: Desk, now: datetime) -> int:
 
 
 _CLAIM: Final = text(
-    "UPDATE service.payment AS p SET look_again_at = :until FROM ("
+    # Counted before it is asked: what was never counted has never reached the provider.
+    "UPDATE service.payment AS p SET look_again_at = :until, "
+    "attempts = p.attempts + CASE WHEN p.provider_ref IS NULL THEN 1 ELSE 0 END FROM ("
     " SELECT platform_id, id FROM service.payment WHERE look_again_at <= :now"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE p.platform_id = due.platform_id AND p.id = due.id RETURNING p.*"
@@ -104,7 +107,7 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
             reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
     except NotYet as reason:
         _log.info("payment_waits", payment=str(row["id"]), reason=str(reason))
-        _later(desk, row, now)
+        _not_asked(desk, row, now)
         return 0
     except ProviderUnavailable as error:
         _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
@@ -151,7 +154,17 @@ def _later(desk: Desk, row: RowMapping, now: datetime, seconds: float | None = N
     at = payments.look_again(row["attempts"], now)
     if seconds is not None:  # the provider knows best when it can be asked
         at = now + timedelta(seconds=seconds)
-    values: dict[str, Any] = {"attempts": row["attempts"] + 1, "look_again_at": at}
+    counted = row["provider_ref"] is None
+    _write(desk, row, look_again_at=at, attempts=row["attempts"] + (0 if counted else 1))
+
+
+def _not_asked(desk: Desk, row: RowMapping, now: datetime) -> None:
+    """Leave a payment for later that was taken up and, in the end, not asked for."""
+    attempts = max(0, row["attempts"] - 1)
+    _write(desk, row, look_again_at=now + payments.WANTED_LOOK, attempts=attempts)
+
+
+def _write(desk: Desk, row: RowMapping, **values: Any) -> None:
     with db.transaction(desk.engine, row["platform_id"]) as connection:
         connection.execute(
             payment.update()

@@ -68,6 +68,8 @@ class Draft:
     windows: Mapping[str, int] = field(default_factory=dict)
     #: How deposits in money are secured; see service/policies/deposits.py.
     deposit: str = "automatic"
+    #: Who bears it when a bank takes a payment back after it was released.
+    chargeback_borne_by: str = "platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
         },
         "windows": windows,
         "deposit": _deposit_json(legs),
+        "chargeback": {"borne_by": draft.chargeback_borne_by}
+        if any(leg.sort == "money" for leg in legs)
+        else None,
         "provider": provider if any(leg.sort == "money" for leg in legs) else None,
         "defaults": _defaults(legs, windows) + _deposit_defaults(legs),
     }
@@ -313,6 +318,10 @@ def _secured(
     now: datetime,
 ) -> tuple[Leg, ...]:
     """Say of each deposit in money how it is secured, from how long it must be."""
+    if draft.chargeback_borne_by not in {"platform", "payee"}:
+        raise InvalidTerms(
+            "A chargeback is borne by the platform or by the payee.", pointer="/chargeback_borne_by"
+        )
     if draft.deposit not in STRATEGIES:
         raise InvalidTerms(
             f"A deposit is secured in one of these ways: {', '.join(STRATEGIES)}.",

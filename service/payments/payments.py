@@ -199,11 +199,11 @@ def followers(connection: Connection, platform_id: UUID, payment_id: UUID) -> Se
 def end_waiting(
     connection: Connection, row: RowMapping, state: Status, failure: str | None, now: datetime
 ) -> None:
-    """Settle a payment that waited, by what became of the one it waited for."""
+    """Settle a payment that was never asked of the provider, by what became of another."""
     connection.execute(
         update(payment)
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
-        .values(state=state, failure=failure, waiting=False, settled_at=now)
+        .values(state=state, failure=failure, waiting=False, look_again_at=None, settled_at=now)
     )
 
 
@@ -308,6 +308,15 @@ def _next_look(row: RowMapping, now: datetime) -> datetime:
     if row["provider_ref"] is None:
         return now
     return min(look_again(row["attempts"], now), now + WANTED_LOOK)
+
+
+def mark_disputed(connection: Connection, row: RowMapping, since: datetime | None) -> None:
+    """Say since when a bank contests a locked collection; None: it does not (any more)."""
+    connection.execute(
+        update(payment)
+        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
+        .values(disputed_at=since)
+    )
 
 
 def record_refusal(connection: Connection, row: RowMapping, failure: str, now: datetime) -> bool:

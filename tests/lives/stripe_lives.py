@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from service import db
-from service.exchanges import payouts, propose, sweep
+from service.exchanges import chargebacks, payouts, propose, sweep
 from service.exchanges.advance import Outcome
 from service.exchanges.desk import Desk
 from service.exchanges.model import Exchange
@@ -31,6 +33,7 @@ class StripeLives(World):
 
     def __init__(self, engine: Engine, platform_id: UUID, server: StripeServer) -> None:
         self.server = server
+        self._bank_waits = False
         self.url = server.url
         key = f"sk_test_{platform_id.hex}"
         self.account: Account = server.add_account(key)
@@ -93,7 +96,8 @@ class StripeLives(World):
         return super().funded(exchange, method)
 
     def sweep(self) -> None:
-        self.server.now = max(self.server.now, self.now)
+        if not self._bank_waits:
+            self.server.now = max(self.server.now, self.now)
         self.ticks += 3600.0  # the budget of calls and the rests between them are another test's
         sweep.run(self.desk, self.now)
 
@@ -110,7 +114,8 @@ class StripeLives(World):
     def pass_time(self, **length: float) -> int:
         """Move both clocks; fire what is due, and follow up what Stripe tells."""
         self.now += timedelta(**length)
-        self.server.now = max(self.server.now, self.now)
+        if not self._bank_waits:
+            self.server.now = max(self.server.now, self.now)
         fired = self.fire()
         self.settle()
         return fired
@@ -119,6 +124,18 @@ class StripeLives(World):
         """Read Stripe's list of events, as the worker does, and follow up what is new there."""
         poll.poll(self.engine, self.desk.providers, self.now)
         self.sweep()
+
+    def follow_dispute(self, ref: str) -> None:
+        """Hear of a dispute before the sweep has asked Stripe for anything else."""
+        chargebacks.follow(self.desk, self.platform_id, "stripe", ref, self.now)
+
+    @contextmanager
+    def bank_waits(self) -> Iterator[None]:
+        """Let our time pass while the bank's stands still: it takes longer than we may hold."""
+        self._bank_waits = True
+        yield
+        self._bank_waits = False
+        self.settle()
 
     def refs(self, exchange: Exchange, kind: str) -> list[str]:
         """Stripe's names of the exchange's payments of one kind, oldest first."""

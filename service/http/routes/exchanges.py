@@ -65,6 +65,7 @@ def draft(body: TermsBody) -> Draft:
         fee=fee,
         windows={} if body.windows is None else body.windows.model_dump(),
         deposit=body.deposit,
+        chargeback_borne_by=body.chargeback_borne_by,
     )
 
 

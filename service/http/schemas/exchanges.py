@@ -92,6 +92,11 @@ class TermsBody(Body):
         "up to a week, and taken before the block ends; reauthorise: blocked anew as long as it "
         "lasts; capture: taken and given back. automatic chooses by the length of the loan.",
     )
+    chargeback_borne_by: Literal["platform", "payee"] = Field(
+        default="platform",
+        description="Who bears it when the payer's bank takes a payment back after it was "
+        "released. With payee, what was paid to them is called back.",
+    )
 
 
 SALE_EXAMPLE: Final[dict[str, Any]] = {
