@@ -33,7 +33,12 @@ chargeback: Final = Table(
     Column("withdrawn", BigInteger, nullable=False, server_default="0"),
     Column("own_words", Text),
     Column("evidence", JSONB),
+    Column("evidence_asked_at", _INSTANT),
     Column("evidence_sent_at", _INSTANT),
+    Column("evidence_refused", Text),
+    Column("answered_as", Text),
+    Column("left_reason", Text),
+    Column("answer_at", _INSTANT),
     Column("opened_at", _INSTANT, nullable=False),
     Column("closed_at", _INSTANT),
     Column("closed_reason", Text),
@@ -42,6 +47,10 @@ chargeback: Final = Table(
 
 #: An open chargeback is read again this often, should its event be lost.
 LOOK: Final = timedelta(hours=6)
+#: Banks take no answer after ``due_by``: ours goes out this long before, if nobody sent one.
+ANSWER_AHEAD: Final = timedelta(days=1)
+#: An answer that the provider did not take for want of time or network is tried again after this.
+ANSWER_AGAIN: Final = timedelta(minutes=10)
 
 
 class ChargebackNotFound(Refusal):
@@ -151,6 +160,24 @@ def claim(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapp
     """Take open chargebacks that are due for a look, or for an answer to the bank."""
     values = {"now": now, "later": now + LOOK, "limit": limit}
     return connection.execute(_CLAIM, values).mappings().all()
+
+
+_CLAIM_ANSWERS: Final = text(
+    "UPDATE service.chargeback AS c SET answer_at = :later FROM ("
+    " SELECT platform_id, id FROM service.chargeback"
+    " WHERE kind = 'dispute' AND status IN ('warning', 'needs_response')"
+    "  AND answered_as IS DISTINCT FROM status AND evidence_refused IS NULL"
+    "  AND left_reason IS NULL AND coalesce(answer_at, due_by) <= CASE"
+    "   WHEN answer_at IS NULL THEN CAST(:ahead AS timestamptz) ELSE CAST(:now AS timestamptz) END"
+    " ORDER BY due_by LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
+    "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*"
+)
+
+
+def claim_answers(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapping]:
+    """Take chargebacks to answer: what was decided and not taken yet, or what is due in a day."""
+    values = {"now": now, "ahead": now + ANSWER_AHEAD, "later": now + ANSWER_AGAIN, "limit": limit}
+    return connection.execute(_CLAIM_ANSWERS, values).mappings().all()
 
 
 def _where(platform_id: UUID) -> Any:

@@ -1,0 +1,278 @@
+"""The sandbox provider's chargebacks: a bank that takes money back on demand, to rehearse it.
+
+What a payer's bank would do by itself is done here on demand. This is the memory of a company
+elsewhere (``service.sandbox_*``): nothing of ours refers to it, and it is never reached from inside
+one of our transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from service import db
+from service.ids import uuid7
+from service.payments.port import (
+    Dispute,
+    DisputeStatus,
+    Evidence,
+    Movement,
+    ProviderRefused,
+    Status,
+    Topic,
+    Warned,
+)
+from service.payments.sandbox_events import tell
+
+#: Minor units that the sandbox takes for every chargeback, won or lost.
+DISPUTE_FEE: Final = 1_500
+#: How long there is to answer.
+ANSWER_WITHIN: Final = timedelta(days=7)
+
+Kind = Literal["dispute", "inquiry", "warning"]
+Outcome = Literal["won", "lost", "escalated"]
+
+_OPEN: Final = frozenset(
+    {DisputeStatus.WARNING, DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW}
+)
+
+
+def contest(
+    connection: Connection,
+    platform_id: UUID,
+    collect_ref: str,
+    kind: Kind,
+    amount: int | None,
+    reason: str,
+    now: datetime,
+) -> str:
+    """Let the payer's bank contest a collection, and tell of it; return the object's reference.
+
+    ``amount``: minor units; None is all that was collected and not contested before. A dispute
+    takes them at once, with the fee; an inquiry and a warning take nothing.
+
+    Raises:
+        ProviderRefused: nothing was collected, or not as much is left.
+    """
+    left, unit = _left(connection, platform_id, collect_ref)
+    wanted = left if amount is None else amount
+    if not 0 < wanted <= left:
+        raise ProviderRefused("not_disputable", f"The bank can take back 1 to {left} of this.")
+    ref = f"sb_{'warning' if kind == 'warning' else 'dispute'}_{uuid7().hex}"
+    connection.execute(
+        text(
+            "INSERT INTO service.sandbox_dispute "
+            "(platform_id, ref, kind, collect_ref, status, amount, unit, reason, due_by) VALUES "
+            "(:platform_id, :ref, :kind, :collect_ref, :status, :amount, :unit, :reason, :due_by)"
+        ),
+        {
+            "platform_id": platform_id,
+            "ref": ref,
+            "kind": "warning" if kind == "warning" else "dispute",
+            "collect_ref": collect_ref,
+            "status": DisputeStatus.WARNING,
+            "amount": wanted,
+            "unit": unit,
+            "reason": reason,
+            "due_by": None if kind == "warning" else now + ANSWER_WITHIN,
+        },
+    )
+    if kind == "dispute":
+        _take(connection, _read(connection, platform_id, ref, "dispute"), now)
+    topic = Topic.WARNING if kind == "warning" else Topic.DISPUTE
+    tell(connection, platform_id, ref, f"{topic}.created", now, topic=topic)
+    return ref
+
+
+def close(
+    connection: Connection, platform_id: UUID, ref: str, outcome: Outcome, now: datetime
+) -> Dispute:
+    """Let the bank decide: ``won`` gives back what it took, ``lost`` keeps it; and tell of it.
+
+    ``escalated`` makes an inquiry a dispute. An inquiry that is won is closed; one that is lost has
+    been escalated first.
+
+    Raises:
+        ProviderRefused: there is no such dispute, or it is decided.
+    """
+    row = _read(connection, platform_id, ref, "dispute")
+    inquiry = row["status"] == DisputeStatus.WARNING
+    if row["status"] not in _OPEN or (outcome == "escalated" and not inquiry):
+        raise ProviderRefused("dispute_decided", "The bank has decided, or contests it already.")
+    if outcome == "won" and inquiry:
+        _write(connection, row, status=DisputeStatus.CLOSED)
+    elif outcome == "won":
+        back = {"ref": f"{ref}_reinstated", "amount": row["amount"], "fee": 0, "at": _said(now)}
+        moved = [*row["movements"], back]
+        _write(connection, row, status=DisputeStatus.WON, movements=moved)
+    else:
+        if inquiry:
+            _take(connection, row, now)
+        if outcome == "lost":
+            _write(connection, row, status=DisputeStatus.LOST)
+    word = "updated" if outcome == "escalated" else "closed"
+    tell(connection, platform_id, ref, f"dispute.{word}", now, topic=Topic.DISPUTE)
+    return _dispute(_read(connection, platform_id, ref, "dispute"))
+
+
+def _left(connection: Connection, platform_id: UUID, collect_ref: str) -> tuple[int, str]:
+    row = connection.execute(
+        text(
+            "SELECT o.unit, o.status, coalesce(o.captured, o.amount) - coalesce(("
+            "  SELECT sum(d.amount) FROM service.sandbox_dispute d "
+            "  WHERE d.platform_id = o.platform_id AND d.collect_ref = o.ref "
+            "  AND d.kind = 'dispute' AND d.status NOT IN ('won', 'closed')), 0) AS rest "
+            "FROM service.sandbox_object o WHERE o.platform_id = :platform_id "
+            "AND o.ref = :ref AND o.kind = 'collect' FOR UPDATE OF o"
+        ),
+        {"platform_id": platform_id, "ref": collect_ref},
+    ).one_or_none()
+    if row is None or row.status != Status.SUCCEEDED:
+        raise ProviderRefused("not_disputable", "Nothing was collected that could be contested.")
+    return int(row.rest), row.unit
+
+
+def _take(connection: Connection, row: RowMapping, now: datetime) -> None:
+    taken = {
+        "ref": f"{row['ref']}_withdrawn",
+        "amount": -row["amount"],
+        "fee": DISPUTE_FEE,
+        "at": _said(now),
+    }
+    _write(
+        connection,
+        row,
+        status=DisputeStatus.NEEDS_RESPONSE,
+        movements=[*row["movements"], taken],
+        due_by=now + ANSWER_WITHIN,
+    )
+
+
+def _said(at: datetime) -> str:
+    return at.isoformat()
+
+
+def _write(connection: Connection, row: RowMapping, **values: Any) -> None:
+    said = {
+        name: orjson.dumps(value).decode() if name in {"movements", "evidence"} else value
+        for name, value in values.items()
+    }
+    columns = ", ".join(
+        f"{name} = CAST(:{name} AS jsonb)"
+        if name in {"movements", "evidence"}
+        else f"{name} = :{name}"
+        for name in said
+    )
+    connection.execute(
+        text(
+            f"UPDATE service.sandbox_dispute SET {columns} "  # noqa: S608 - our own names
+            "WHERE platform_id = :platform_id AND ref = :ref"
+        ),
+        {**said, "platform_id": row["platform_id"], "ref": row["ref"]},
+    )
+
+
+def _read(connection: Connection, platform_id: UUID, ref: str, kind: str) -> RowMapping:
+    row = (
+        connection.execute(
+            text(
+                "SELECT * FROM service.sandbox_dispute "
+                "WHERE platform_id = :platform_id AND ref = :ref AND kind = :kind FOR UPDATE"
+            ),
+            {"platform_id": platform_id, "ref": ref, "kind": kind},
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise ProviderRefused("unknown_object", f"The sandbox knows no such {kind}.")
+    return row
+
+
+def lines(row: RowMapping) -> tuple[Movement, ...]:
+    """Return what a row of ``service.sandbox_dispute`` moved in the sandbox's books."""
+    return tuple(
+        Movement(
+            ref=line["ref"],
+            kind="dispute",
+            object_ref=row["ref"],
+            amount=line["amount"],
+            fee=line["fee"],
+            unit=row["unit"],
+            at=datetime.fromisoformat(line["at"]),
+        )
+        for line in row["movements"]
+    )
+
+
+def _dispute(row: RowMapping) -> Dispute:
+    return Dispute(
+        ref=row["ref"],
+        collect_ref=row["collect_ref"],
+        status=DisputeStatus(row["status"]),
+        amount=row["amount"],
+        unit=row["unit"],
+        reason=row["reason"],
+        due_by=row["due_by"],
+        evidence_submitted=row["evidence"] is not None,
+        movements=lines(row),
+    )
+
+
+class SandboxDisputes:
+    """The part of the sandbox provider that is about chargebacks and early warnings."""
+
+    _engine: Engine
+    _clock: Callable[[], datetime]
+
+    def retrieve_dispute(self, platform_id: UUID, ref: str) -> Dispute:
+        """Read a chargeback."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            return _dispute(_read(connection, platform_id, ref, "dispute"))
+
+    def retrieve_warning(self, platform_id: UUID, ref: str) -> Warned:
+        """Read an early fraud warning."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            row = _read(connection, platform_id, ref, "warning")
+        return Warned(row["ref"], row["collect_ref"], row["reason"], actionable=True)
+
+    def submit_evidence(self, platform_id: UUID, ref: str, evidence: Evidence) -> Dispute:
+        """Answer a chargeback; the same answer again changes nothing, another is refused."""
+        said = dict(evidence.fields)
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            row = _read(connection, platform_id, ref, "dispute")
+            again = row["evidence"] == said
+            late = row["due_by"] is not None and row["due_by"] <= self._clock()
+            disputed = row["status"] == DisputeStatus.NEEDS_RESPONSE
+            if not again and (late or not (disputed or row["status"] == DisputeStatus.WARNING)):
+                raise ProviderRefused("evidence_refused", "It is too late, or was answered before.")
+            if not again:
+                status = DisputeStatus.UNDER_REVIEW if disputed else DisputeStatus.WARNING
+                _write(connection, row, evidence=said, status=status)
+                kind = "dispute.updated"
+                tell(connection, platform_id, ref, kind, self._clock(), topic=Topic.DISPUTE)
+            return _dispute(_read(connection, platform_id, ref, "dispute"))
+
+    def contest(
+        self,
+        platform_id: UUID,
+        collect_ref: str,
+        kind: Kind,
+        amount: int | None = None,
+        reason: str = "general",
+    ) -> str:
+        """Do what a payer's bank would do by itself: see :func:`contest`."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            return contest(
+                connection, platform_id, collect_ref, kind, amount, reason, self._clock()
+            )
+
+    def close_dispute(self, platform_id: UUID, ref: str, outcome: Outcome) -> Dispute:
+        """Let the bank decide: see :func:`close`."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            return close(connection, platform_id, ref, outcome, self._clock())
