@@ -37,6 +37,10 @@ _SECRET_SHAPES: Final = (
     (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {REMOVED}"),
     # API keys: tk_, tk_live_, tk_sandbox_ and their like.
     (re.compile(r"\btk_[A-Za-z0-9_-]{8,}"), REMOVED),
+    # A payment provider's: secret and restricted keys, signing secrets, a payment's client secret.
+    (re.compile(r"\b[sr]k_(live|test)_[A-Za-z0-9_]{6,}"), REMOVED),
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{6,}"), REMOVED),
+    (re.compile(r"\b((pi|seti|cs)_[A-Za-z0-9_]+?_secret)_[A-Za-z0-9_]+"), rf"\1_{REMOVED}"),
     # Signed tokens (JWS): three parts of base64url, the first a JSON object.
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), REMOVED),
     # The password in a URL.

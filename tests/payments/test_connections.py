@@ -28,6 +28,10 @@ from service.payments.connected import (
     hint,
 )
 from service.payments.payments import NewPayment, create
+from service.payments.port import NoProvider
+from service.payments.providers import Providers, need
+from service.payments.sandbox import Sandbox
+from service.payments.stripe.provider import Stripe
 from service.payments.vault import SecretsUnreadable, Vault
 from service.platforms import members
 from service.platforms.platforms import Mode
@@ -322,6 +326,25 @@ def test_a_platform_sees_no_other_s_connection(
         assert connections.find(connection, VAULT, one) is None
     with transaction(engine, SYSTEM) as connection:
         assert (one, NOW) in connections.unseen(connection, NOW)
+
+
+def test_a_platform_s_new_payments_go_to_the_account_that_it_has_connected(
+    engine: Engine, platform_id: UUID
+) -> None:
+    clock = lambda: NOW  # noqa: E731 - a clock that stands
+    sandbox = Sandbox(engine, "the secret of a sandbox in a test", clock)
+    stripe = Stripe(engine, CODE_KEY, clock, "http://127.0.0.1:9")
+    providers = Providers(sandbox, stripe)
+    with transaction(engine, platform_id) as connection:
+        assert providers.of(connection, platform_id, "sandbox") is sandbox
+        assert providers.of(connection, platform_id, "live") is None
+    _connect(engine, platform_id)
+    with transaction(engine, platform_id) as connection:
+        for mode in ("sandbox", "live"):
+            assert providers.of(connection, platform_id, mode) is stripe
+    with pytest.raises(NoProvider):
+        need(None)
+    assert need(stripe) is stripe
 
 
 def test_the_mark_of_seen_events_only_goes_forward(engine: Engine, platform_id: UUID) -> None:

@@ -18,6 +18,13 @@ KEY = "tk_sandbox_3Jx9mQ2nR7sT5vW8yZ1aB4cD6eF0gH"
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtYl8xIn0.c2lnbmF0dXJlLWJ5dGVz"
 PEM = _new_signing_key()
 SECRETS = [KEY, JWT, PEM, PEM[:120], f"Bearer {KEY}", "Basic dXNlcjpwdw=="]
+OF_STRIPE = [
+    "sk_test_" + "a1B2c3D4" * 4,
+    "rk_live_" + "a1B2c3D4" * 4,
+    "whsec_a1B2c3D4+/=a1B2c3D4",
+    "pi_3a1B2c3D4_secret_a1B2c3D4",
+    "cs_test_3a1B2c3D4_secret_a1B2c3D4",
+]
 
 
 @pytest.fixture
@@ -49,9 +56,7 @@ def test_a_line_carries_what_is_being_done(stream: io.StringIO) -> None:
     assert "request_id" not in second
 
 
-@pytest.mark.parametrize(
-    "secret", [KEY, JWT, PEM, PEM[:120], f"Bearer {KEY}", "Basic dXNlcjpwdw=="]
-)
+@pytest.mark.parametrize("secret", [*SECRETS, *OF_STRIPE])
 def test_a_secret_is_removed_wherever_it_stands(stream: io.StringIO, secret: str) -> None:
     log = structlog.get_logger()
     log.info(f"given {secret} here", text=f"x {secret}", deep={"list": [{"value": secret}]})
