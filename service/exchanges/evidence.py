@@ -345,14 +345,15 @@ def send(desk: Desk, platform_id: UUID, chargeback_id: UUID, now: datetime) -> N
             _tell(connection, sent, "chargeback.answered", now)
 
 
-def answer_due(desk: Desk, now: datetime) -> int:
+def answer_due(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     """Answer what is due in a day and nobody answered; go on with what was not taken yet.
 
     Where the payer has confirmed nothing, and the platform has said nothing, the payer is right by
-    our records: the bank is left to give the money back, and that is written down.
+    our records: the bank is left to give the money back, and that is written down. ``only`` keeps
+    to one platform.
     """
     with db.transaction(desk.engine, db.SYSTEM) as connection:
-        rows = contests.claim_answers(connection, now, BATCH)
+        rows = contests.claim_answers(connection, now, BATCH, only)
     done = 0
     for row in rows:
         try:

@@ -165,7 +165,8 @@ def claim(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapp
 _CLAIM_ANSWERS: Final = text(
     "UPDATE service.chargeback AS c SET answer_at = :later FROM ("
     " SELECT platform_id, id FROM service.chargeback"
-    " WHERE kind = 'dispute' AND status IN ('warning', 'needs_response')"
+    " WHERE (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    "  AND kind = 'dispute' AND status IN ('warning', 'needs_response')"
     "  AND answered_as IS DISTINCT FROM status AND evidence_refused IS NULL"
     "  AND left_reason IS NULL AND coalesce(answer_at, due_by) <= CASE"
     "   WHEN answer_at IS NULL THEN CAST(:ahead AS timestamptz) ELSE CAST(:now AS timestamptz) END"
@@ -174,9 +175,17 @@ _CLAIM_ANSWERS: Final = text(
 )
 
 
-def claim_answers(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapping]:
+def claim_answers(
+    connection: Connection, now: datetime, limit: int, only: UUID | None = None
+) -> Sequence[RowMapping]:
     """Take chargebacks to answer: what was decided and not taken yet, or what is due in a day."""
-    values = {"now": now, "ahead": now + ANSWER_AHEAD, "later": now + ANSWER_AGAIN, "limit": limit}
+    values = {
+        "now": now,
+        "ahead": now + ANSWER_AHEAD,
+        "later": now + ANSWER_AGAIN,
+        "limit": limit,
+        "only": only,
+    }
     return connection.execute(_CLAIM_ANSWERS, values).mappings().all()
 
 

@@ -150,6 +150,7 @@ def _take(connection: Connection, row: RowMapping, now: datetime) -> None:
         status=DisputeStatus.NEEDS_RESPONSE,
         movements=[*row["movements"], taken],
         due_by=now + ANSWER_WITHIN,
+        evidence=None,  # what answered an inquiry does not answer the dispute
     )
 
 
