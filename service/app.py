@@ -25,6 +25,7 @@ from service.http.routes import (
     payments,
     platforms,
     providers,
+    returns,
     steps,
     webhooks,
 )
@@ -38,6 +39,7 @@ ROUTERS = (
     exchanges.router,
     steps.router,
     payments.router,
+    returns.router,
     members.router,
     payees.router,
     books.router,

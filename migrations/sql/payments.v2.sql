@@ -35,7 +35,8 @@ ALTER TABLE service.payment
         'authorised', 'succeeded', 'failed', 'canceled')),
     ADD CONSTRAINT ck_payment_refund_of CHECK ((kind = 'refund') = (collect_id IS NOT NULL)),
     ADD CONSTRAINT ck_payment_reversal_of CHECK ((kind = 'reversal') = (payout_id IS NOT NULL)),
-    -- Refunds of a collection, and reversals of a payout, never sum to more than it.
+    -- Refunds of a collection, and reversals of a payout, never sum to more than it. What failed
+    -- counts no more, and can be asked for again.
     ADD CONSTRAINT ck_payment_refund_asked CHECK (refund_asked BETWEEN 0 AND amount),
     ADD CONSTRAINT ck_payment_reversal_asked CHECK (reversal_asked BETWEEN 0 AND amount),
     ADD CONSTRAINT ck_payment_capture CHECK (
@@ -79,8 +80,6 @@ BEGIN
        (NEW.kind, NEW.amount, NEW.unit, NEW.member_id, NEW.provider, NEW.exchange_id,
         NEW.collect_id, NEW.method, NEW.created_at, NEW.capture, NEW.replaces, NEW.source_id,
         NEW.payout_id, NEW.after_id)
-       OR NEW.refund_asked < OLD.refund_asked
-       OR NEW.reversal_asked < OLD.reversal_asked
        OR (OLD.provider_ref IS NOT NULL AND OLD.provider_ref IS DISTINCT FROM NEW.provider_ref)
        OR (OLD.authorised_at IS NOT NULL AND OLD.authorised_at IS DISTINCT FROM NEW.authorised_at)
        OR (OLD.returned_at IS NOT NULL AND OLD.returned_at IS DISTINCT FROM NEW.returned_at)

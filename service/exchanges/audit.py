@@ -78,8 +78,50 @@ _CHECKS: Final = {
         SELECT c.platform_id, c.id::text AS subject, 'refunds asked differ from the count' AS detail
         FROM service.payment c LEFT JOIN service.payment r
           ON r.platform_id = c.platform_id AND r.collect_id = c.id
+          AND r.state NOT IN ('failed', 'canceled') AND r.returned_at IS NULL
         WHERE c.kind = 'collect' GROUP BY c.platform_id, c.id, c.refund_asked
         HAVING c.refund_asked <> coalesce(sum(r.amount), 0)""",
+    "reversals_miscounted": """
+        SELECT o.platform_id, o.id::text AS subject,
+               'reversals asked differ from the count' AS detail
+        FROM service.payment o LEFT JOIN service.payment r
+          ON r.platform_id = o.platform_id AND r.payout_id = o.id
+          AND r.state NOT IN ('failed', 'canceled')
+        WHERE o.kind = 'payout' GROUP BY o.platform_id, o.id, o.reversal_asked
+        HAVING o.reversal_asked <> coalesce(sum(r.amount), 0)""",
+    "reversal_not_booked": """
+        SELECT p.platform_id, p.id::text AS subject,
+               format('reversal is %s, the books differ', p.state) AS detail
+        FROM service.payment p LEFT JOIN ledger.posting b
+          ON b.platform_id = p.platform_id AND b.key = 'reversed:' || p.id
+        WHERE p.kind = 'reversal' AND (p.state = 'succeeded') <> (b.id IS NOT NULL)""",
+    "chargeback_not_booked": """
+        WITH taken AS (SELECT platform_id, exchange_id, sum(withdrawn) AS amount
+            FROM service.chargeback WHERE kind = 'dispute' GROUP BY 1, 2),
+        booked AS (SELECT t.platform_id, substr(b.reference, 10)::uuid AS exchange_id,
+            sum(CASE WHEN d.path LIKE 'receivable%' THEN t.amount ELSE -t.amount END) AS amount
+            FROM ledger.posting b
+            JOIN ledger.transfer t ON t.platform_id = b.platform_id AND t.posting_id = b.id
+            JOIN ledger.account d ON d.platform_id = t.platform_id AND d.id = t.debit_account
+            WHERE b.kind = 'chargeback' GROUP BY 1, 2)
+        SELECT platform_id, exchange_id::text AS subject,
+               format('banks took %s, the books say %s', coalesce(k.amount, 0),
+                      coalesce(b.amount, 0)) AS detail
+        FROM taken k FULL JOIN booked b USING (platform_id, exchange_id)
+        WHERE coalesce(k.amount, 0) <> coalesce(b.amount, 0)""",
+    "contest_not_marked": """
+        SELECT p.platform_id, p.id::text AS subject,
+               'contested by a bank and not marked, or the reverse' AS detail
+        FROM service.payment p
+        WHERE p.kind = 'collect' AND (p.disputed_at IS NOT NULL) <> EXISTS (
+          SELECT FROM service.chargeback c WHERE c.platform_id = p.platform_id
+            AND c.payment_id = p.id AND c.status IN ('needs_response', 'under_review'))""",
+    "frozen_without_reason": """
+        SELECT e.platform_id, e.id::text AS subject, 'frozen, and no bank contests it' AS detail
+        FROM service.exchange e
+        WHERE e.frozen_at IS NOT NULL AND e.closed_at IS NULL AND NOT EXISTS (
+          SELECT FROM service.chargeback c WHERE c.platform_id = e.platform_id
+            AND c.exchange_id = e.id AND c.closed_at IS NULL)""",
     "open_exchange_without_deadline": """
         SELECT e.platform_id, e.id::text AS subject, format('%s with no timer', e.state) AS detail
         FROM service.exchange e

@@ -22,6 +22,7 @@ from service.exchanges.advance import write
 from service.exchanges.commands import Decision, PaymentDraft
 from service.exchanges.decide import Rules
 from service.exchanges.model import TERMINAL, Exchange
+from service.exchanges.refusals import ExchangeNotFound
 from service.ids import encode, uuid7
 from service.payments import contests, payments
 from service.payments.port import Status
@@ -133,14 +134,15 @@ def call_back(connection: Connection, decision: Decision, missing: int) -> int:
     return missing
 
 
-def write_off(decision: Decision, amount: int, why: str) -> None:
+def write_off(
+    decision: Decision, amount: int, why: str, account: str = "expense:chargebacks"
+) -> None:
     """Take an open receivable of the exchange as the platform's loss."""
     exchange = decision.exchange
     assert exchange.money_unit is not None
-    move = Transfer(
-        "expense:chargebacks", money.receivable_account(exchange.id), amount, exchange.money_unit
-    )
-    key = f"loss:{exchange.id}:{uuid7()}"
+    receivable = money.receivable_account(exchange.id)
+    move = Transfer(account, receivable, amount, exchange.money_unit)
+    key = f"loss:{uuid7()}"
     decision.postings.append(Posting(key, "loss", (move,), money.reference(exchange.id)))
     decision.note("receivable.written_off", amount=amount, unit=exchange.money_unit, reason=why)
 
@@ -153,9 +155,28 @@ def bear(
     Raises:
         NothingMissing: there is none, or a bank or a reversal may still bring it.
     """
+    exchange = missing_on(connection, platform_id, exchange_id)
+    assert exchange.money_unit is not None
+    account = money.receivable_account(exchange_id)
+    missing = -balance(connection, platform_id, account, exchange.money_unit)
+    decision = Decision(exchange)
+    write_off(decision, missing, reason)
+    _write(connection, exchange, decision, rules)
+    return missing
+
+
+def missing_on(connection: Connection, platform_id: UUID, exchange_id: UUID) -> Exchange:
+    """Return the exchange, locked, on which money is missing that nobody is bringing.
+
+    Raises:
+        ExchangeNotFound
+        NothingMissing: there is none, or a bank or a reversal may still bring it.
+    """
     exchange = store.load(connection, platform_id, [exchange_id], lock=True).get(exchange_id)
-    if exchange is None or exchange.money_unit is None or exchange.state not in TERMINAL:
-        raise NothingMissing("No exchange of this platform that has ended misses money.")
+    if exchange is None:
+        raise ExchangeNotFound("No exchange with this id.")
+    if exchange.money_unit is None or exchange.state not in TERMINAL:
+        raise NothingMissing("Money is missing only on exchanges that moved some and have ended.")
     unit = exchange.money_unit
     there = balance(connection, platform_id, money.receivable_account(exchange_id), unit)
     asked = connection.scalar(
@@ -172,10 +193,7 @@ def bear(
         raise NothingMissing(
             "Nothing is missing on this exchange, or the bank or the payee may still bring it."
         )
-    decision = Decision(exchange)
-    write_off(decision, -there, reason)
-    _write(connection, exchange, decision, rules)
-    return -there
+    return exchange
 
 
 def _give_on(connection: Connection, decision: Decision, collect_id: UUID, amount: int) -> None:

@@ -33,11 +33,11 @@ from starlette.routing import compile_path
 from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events.outbox import EventNotFound
-from service.exchanges import leaving, payouts
+from service.exchanges import leaving, losses, payouts, returns
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
-from service.payments import connected
+from service.payments import connected, contests
 from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
@@ -79,6 +79,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     keys.KeyNotFound: 404,
     members.MemberNotFound: 404,
     exchanges.ExchangeNotFound: 404,
+    contests.ChargebackNotFound: 404,
     PaymentNotFound: 404,
     payees.PayoutAccountNotFound: 404,
     payees.UnknownProviderObject: 404,
@@ -108,6 +109,9 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.BelowCreditLimit: 409,
     exchanges.TooManySteps: 409,
     payouts.BalanceTooLow: 409,
+    returns.ChargebackOpen: 409,
+    losses.NothingMissing: 409,
+    contests.ChargebackOver: 409,
     payees.PayeeNotReady: 409,
     payees.PayoutAccountElsewhere: 409,
     payees.ProviderDeclined: 409,
@@ -128,6 +132,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     books.UnknownUnit: 422,
     books.InvalidUnit: 422,
     books.InvalidPosting: 422,
+    returns.TooMuchBack: 422,
     exchanges.InvalidTerms: 422,
     exchanges.UnknownMember: 422,
     exchanges.ErasedMember: 422,

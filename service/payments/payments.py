@@ -205,6 +205,8 @@ def end_waiting(
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
         .values(state=state, failure=failure, waiting=False, look_again_at=None, settled_at=now)
     )
+    if state is not Status.SUCCEEDED:
+        uncount(connection, row)
 
 
 def lock(connection: Connection, platform_id: UUID, payment_id: UUID) -> RowMapping:
@@ -231,9 +233,7 @@ def find(connection: Connection, platform_id: UUID, payment_id: UUID) -> RowMapp
     return _one(connection, query)
 
 
-def of_ref(
-    connection: Connection, platform_id: UUID, provider: str, ref: str
-) -> RowMapping | None:
+def of_ref(connection: Connection, platform_id: UUID, provider: str, ref: str) -> RowMapping | None:
     """Return the payment that the provider's reference ``ref`` means, if it is one of ours."""
     own = own_payment(ref)
     which = payment.c.provider_ref == ref if own is None else payment.c.id == own
@@ -282,6 +282,8 @@ def record(connection: Connection, row: RowMapping, seen: Object, now: datetime)
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
         .values(**values)
     )
+    if settled and seen.status is not Status.SUCCEEDED:
+        uncount(connection, row)
     return settled
 
 
@@ -298,6 +300,7 @@ def record_return(connection: Connection, row: RowMapping, seen: Object, now: da
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
         .values(returned_at=now, failure=seen.failure)
     )
+    uncount(connection, row)
     return True
 
 
@@ -308,6 +311,17 @@ def _next_look(row: RowMapping, now: datetime) -> datetime:
     if row["provider_ref"] is None:
         return now
     return min(look_again(row["attempts"], now), now + WANTED_LOOK)
+
+
+def uncount(connection: Connection, row: RowMapping) -> None:
+    """A refund or reversal that failed, or came back, leaves room for another."""
+    for column, of in (("refund_asked", "collect_id"), ("reversal_asked", "payout_id")):
+        if row[of] is not None:
+            connection.execute(
+                update(payment)
+                .where(payment.c.platform_id == row["platform_id"], payment.c.id == row[of])
+                .values({column: payment.c[column] - row["amount"]})
+            )
 
 
 def mark_disputed(connection: Connection, row: RowMapping, since: datetime | None) -> None:
@@ -335,4 +349,5 @@ def record_refusal(connection: Connection, row: RowMapping, failure: str, now: d
             look_again_at=None,
         )
     )
+    uncount(connection, row)
     return True

@@ -58,6 +58,12 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "secret": "whsec_0123456789",
     },
     "act_on_sandbox_payment": lambda _m: {"outcome": "succeed"},
+    "give_back": lambda _m: {
+        "amount": 1,
+        "borne_by": "platform",
+        "reason_code": "error",
+        "reason": "x",
+    },
     "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},
     "confirm": lambda m: {"member": m, "checkpoint": "handover"},
