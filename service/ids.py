@@ -28,6 +28,7 @@ PREFIXES: Final = {
     "proposal": "sp",
     "payment": "pay",
     "chargeback": "cb",
+    "difference": "rd",
     "event": "evt",
     "posting": "po",
     "request": "req",

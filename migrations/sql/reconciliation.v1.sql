@@ -44,7 +44,10 @@ CREATE TABLE service.reconciliation_difference (
     kind         text        NOT NULL,
     subject      text        NOT NULL,
     movement_ref text,
-    movement     text, -- the movement's kind
+    -- What the movement said of itself, to look for its other half again.
+    movement     text,
+    object_ref   text,
+    fee          bigint      NOT NULL DEFAULT 0,
     description  text,
     -- The posting of ours that is meant, whether it is there or missing.
     posting_key  text,

@@ -54,10 +54,13 @@ def test_every_kind_of_movement_names_the_row_that_it_is_of(bench: StripeBench) 
     _agree(bench)
 
 
-def test_what_nobody_of_ours_did_is_told_as_other(bench: StripeBench) -> None:
+def test_the_platforms_own_money_and_what_nobody_of_ours_did_are_told_apart(
+    bench: StripeBench,
+) -> None:
     bench.server.top_up(bench.account, 700)
-    (line,) = _all(bench)
-    assert (line.kind, line.amount, line.fee) == ("other", 700, 0)
+    bench.server.top_up(bench.account, -300)
+    found = [(line.kind, line.amount, line.fee) for line in _all(bench)]
+    assert found == [("bank_payout", 700, 0), ("other", -300, 0)]
     _agree(bench)
 
 

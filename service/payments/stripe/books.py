@@ -26,7 +26,9 @@ _KINDS: Final[Mapping[str, str]] = {
     "transfer": "payout",
     **dict.fromkeys(("transfer_refund", "transfer_cancel", "transfer_failure"), "reversal"),
     **dict.fromkeys(("stripe_fee", "stripe_fx_fee", "tax_fee", "network_cost"), "fee"),
+    # The platform's own money, on its way to its bank or from it.
     **dict.fromkeys(("payout", "payout_cancel", "payout_failure"), "bank_payout"),
+    **dict.fromkeys(("topup", "topup_reversal"), "bank_payout"),
 }
 
 
