@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping
 
 from service import db
 from service.exchanges.desk import Desk
-from service.payments import contests, customers, payees, payments
+from service.payments import contests, customers, payees, payments, stops
 from service.payments.port import Request
 from service.payments.sandbox import Sandbox
 
@@ -29,6 +29,8 @@ def build(desk: Desk, row: RowMapping) -> Request:
             _not_contested(connection, platform_id, row["collect_id"])
         if row["kind"] == "payout" and row["exchange_id"] is not None:
             _nothing_contested(connection, platform_id, row["exchange_id"])
+        if row["kind"] == "payout" and stops.stopped(connection, platform_id):
+            raise NotYet("payouts are stopped while the books and the provider's disagree")
         method, customer_ref = _method(connection, row)
         return Request(
             platform_id=platform_id,

@@ -16,9 +16,18 @@ from service import db
 from service.events import outbox
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
-from service.payments import stops
+from service.ids import uuid7
+from service.payments import resolutions, stops
 from service.payments.port import Movement, Provider
 from service.payments.reconcile import DayNotOver, Run, reconcile
+from service.payments.resolutions import (
+    DifferenceResolved,
+    MemberHasLess,
+    MemberUnclear,
+    Resolution,
+    StillUnexplained,
+)
+from service.platforms.members import MemberNotFound
 from tests.exchanges.world import START, World
 
 TODAY = START.date()
@@ -315,3 +324,122 @@ def test_many_lines_are_judged_in_batches(world: World, books: Books) -> None:
     with db.transaction(world.engine, world.platform_id) as connection:
         post(connection, world.platform_id, postings, START)
     assert counts(books.run()) == (1_203, 0, 0, 0, 0)
+
+
+# Resolving
+
+
+def resolve(world: World, kind: str, why: Resolution, member: UUID | None = None) -> None:
+    (row,) = [one for one in differences(world) if one.kind == kind and one.resolved_at is None]
+    with db.transaction(world.engine, world.platform_id) as connection:
+        resolutions.resolve(
+            connection, world.platform_id, row.id, why, "seen", "key_x", world.now, member
+        )
+
+
+@pytest.mark.parametrize("amount", [1_000, -1_000])
+def test_what_the_platform_bears_leaves_suspense_as_its_gain_or_loss(
+    world: World, books: Books, amount: int
+) -> None:
+    books.add("other", None, amount)
+    books.run()
+    resolve(world, "theirs_only", Resolution.PLATFORM_BEARS)
+    assert world.balance("suspense:sandbox") == 0
+    assert world.balance("expense:losses") == amount
+    assert told(world)[-2:] == ["reconciliation.resolved", "payouts.resumed"]
+    assert not stopped(world)
+    assert counts(books.run())[2] == 1
+    assert open_kinds(world) == []
+    world.check()
+
+
+def test_what_belongs_to_a_member_is_owed_to_them(world: World, books: Books) -> None:
+    books.add("other", None, 1_000)
+    books.run()
+    with pytest.raises(MemberUnclear):
+        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER)
+    with pytest.raises(MemberNotFound):
+        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, uuid7())
+    resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, world.payee)
+    assert world.of(world.payee) == 1_000
+    world.check()
+
+
+def test_what_a_member_got_already_is_not_taken_below_zero(world: World, books: Books) -> None:
+    books.add("other", None, -1_000)
+    books.run()
+    with pytest.raises(MemberHasLess):
+        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, world.payee)
+    assert stopped(world)
+
+
+def test_words_alone_do_not_clear_suspense(world: World, books: Books) -> None:
+    books.add("other", None, 1_000)
+    books.run()
+    with pytest.raises(StillUnexplained):
+        resolve(world, "theirs_only", Resolution.EXPLAINED)
+
+
+def test_payouts_stay_stopped_until_the_last_difference_is_resolved(
+    world: World, books: Books
+) -> None:
+    for _ in range(2):
+        books.add("other", None, 1_000)
+    books.run()
+    with db.transaction(world.engine, world.platform_id) as connection:
+        for row in differences(world):
+            assert stops.stopped(connection, world.platform_id)
+            resolutions.resolve(
+                connection,
+                world.platform_id,
+                row.id,
+                Resolution.PLATFORM_BEARS,
+                "seen",
+                "key_x",
+                world.now,
+            )
+    assert not stopped(world)
+    with pytest.raises(DifferenceResolved), db.transaction(world.engine, world.platform_id) as c:
+        resolutions.resolve(
+            c, world.platform_id, row.id, Resolution.PLATFORM_BEARS, "again", "key_x", world.now
+        )
+
+
+def test_a_loss_of_what_we_alone_have_corrects_our_books(world: World, books: Books) -> None:
+    paid(world)
+    books.run()
+    resolve(world, "ours_only", Resolution.PLATFORM_BEARS)
+    assert world.outside() == 0
+    assert world.balance("expense:losses") == -6_500
+    books.run()
+    assert open_kinds(world) == []
+
+
+def test_a_balance_once_explained_is_told_again_only_when_it_changes(
+    world: World, books: Books
+) -> None:
+    books.hidden = 50
+    books.run()
+    resolve(world, "balance_differs", Resolution.EXPLAINED)
+    later = TOMORROW + timedelta(days=1)
+    books.run(TOMORROW.date(), later)
+    assert open_kinds(world) == []
+    books.hidden = 70
+    books.run(later.date(), later + timedelta(days=1))
+    assert [row.theirs - row.ours for row in differences(world)] == [50, 20]
+    assert open_kinds(world) == ["balance_differs"]
+
+
+def test_a_payout_waits_while_payouts_are_stopped_and_leaves_after(
+    world: World, books: Books
+) -> None:
+    exchange, collect = paid(world)
+    books.add("collect", collect, 6_500)
+    books.add("other", None, 1_000)
+    books.run()
+    world.both_confirm(exchange)
+    world.sweep()
+    assert "payout.succeeded" not in world.events(exchange)
+    resolve(world, "theirs_only", Resolution.PLATFORM_BEARS)
+    world.pass_time(minutes=11)
+    assert "payout.succeeded" in world.events(exchange)
