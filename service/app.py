@@ -17,6 +17,7 @@ from service.http.edge import Edge as RouteEdge
 from service.http.middleware import Edge
 from service.http.routes import (
     books,
+    chargebacks,
     events,
     exchanges,
     health,
@@ -39,6 +40,7 @@ ROUTERS = (
     exchanges.router,
     steps.router,
     payments.router,
+    chargebacks.router,
     returns.router,
     members.router,
     payees.router,

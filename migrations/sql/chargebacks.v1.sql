@@ -55,31 +55,6 @@ CREATE INDEX ix_chargeback_answer_due ON service.chargeback (coalesce(answer_at,
     WHERE kind = 'dispute' AND status IN ('warning', 'needs_response');
 CALL service.make_tenant_table('service.chargeback', 'SELECT, INSERT, UPDATE');
 
--- Money that a platform gives back after it was released: to the payer, whoever bears it.
-CREATE TABLE service.give_back (
-    platform_id  uuid        NOT NULL,
-    id           uuid        NOT NULL,
-    exchange_id  uuid        NOT NULL,
-    amount       bigint      NOT NULL,
-    unit         text        NOT NULL,
-    borne_by     text        NOT NULL,
-    reason_code  text        NOT NULL,
-    reason       text        NOT NULL,
-    -- Its refunds to the payer and, if the payee bears it, the reversals of what they were paid.
-    refund_ids   uuid[]      NOT NULL,
-    reversal_ids uuid[]      NOT NULL,
-    created_at   timestamptz NOT NULL,
-    CONSTRAINT pk_give_back PRIMARY KEY (platform_id, id),
-    CONSTRAINT fk_give_back_platform_id_exchange_id
-        FOREIGN KEY (platform_id, exchange_id) REFERENCES service.exchange (platform_id, id),
-    CONSTRAINT ck_give_back_amount CHECK (amount > 0),
-    CONSTRAINT ck_give_back_borne_by CHECK (borne_by IN ('payee', 'platform')),
-    CONSTRAINT ck_give_back_reason_code CHECK (
-        reason_code IN ('law', 'decision', 'goodwill', 'mistake'))
-);
-CREATE INDEX ix_give_back_platform_id_exchange_id ON service.give_back (platform_id, exchange_id);
-CALL service.make_tenant_table('service.give_back', 'SELECT, INSERT');
-
 -- The sandbox provider's disputes and warnings, to rehearse them. Nothing of ours refers to them.
 CREATE TABLE service.sandbox_dispute (
     platform_id uuid        NOT NULL,

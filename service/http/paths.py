@@ -15,6 +15,7 @@ from service.ids import decode, encode
 _KINDS: Final = {
     "member": "member",
     "hold": "leg",
+    "receivable": "exchange",
     "transit": "payment",
     "payment": "payment",
     "exchange": "exchange",

@@ -33,7 +33,7 @@ from starlette.routing import compile_path
 from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events.outbox import EventNotFound
-from service.exchanges import leaving, losses, payouts, returns
+from service.exchanges import evidence, leaving, losses, payouts, returns
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
@@ -112,6 +112,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     returns.ChargebackOpen: 409,
     losses.NothingMissing: 409,
     contests.ChargebackOver: 409,
+    evidence.NothingToShow: 409,
     payees.PayeeNotReady: 409,
     payees.PayoutAccountElsewhere: 409,
     payees.ProviderDeclined: 409,

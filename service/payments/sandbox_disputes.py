@@ -7,6 +7,7 @@ one of our transactions.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -40,6 +41,12 @@ Outcome = Literal["won", "lost", "escalated"]
 _OPEN: Final = frozenset(
     {DisputeStatus.WARNING, DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW}
 )
+#: Where a dispute stands after each outcome.
+_AFTER: Final[dict[Outcome, frozenset[DisputeStatus]]] = {
+    "won": frozenset({DisputeStatus.WON, DisputeStatus.CLOSED}),
+    "lost": frozenset({DisputeStatus.LOST}),
+    "escalated": _OPEN - {DisputeStatus.WARNING},
+}
 
 
 def contest(
@@ -49,21 +56,26 @@ def contest(
     kind: Kind,
     amount: int | None,
     reason: str,
+    key: str,
     now: datetime,
 ) -> str:
     """Let the payer's bank contest a collection, and tell of it; return the object's reference.
 
     ``amount``: minor units; None is all that was collected and not contested before. A dispute
-    takes them at once, with the fee; an inquiry and a warning take nothing.
+    takes them at once, with the fee; an inquiry and a warning take nothing. The same ``key`` again
+    answers the same object.
 
     Raises:
         ProviderRefused: nothing was collected, or not as much is left.
     """
     left, unit = _left(connection, platform_id, collect_ref)
+    digest = hashlib.sha256(f"{collect_ref}|{key}".encode()).hexdigest()[:32]
+    ref = f"sb_{'warning' if kind == 'warning' else 'dispute'}_{digest}"
+    if _is_there(connection, platform_id, ref):
+        return ref
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         raise ProviderRefused("not_disputable", f"The bank can take back 1 to {left} of this.")
-    ref = f"sb_{'warning' if kind == 'warning' else 'dispute'}_{uuid7().hex}"
     connection.execute(
         text(
             "INSERT INTO service.sandbox_dispute "
@@ -89,21 +101,31 @@ def contest(
     return ref
 
 
+def _is_there(connection: Connection, platform_id: UUID, ref: str) -> bool:
+    query = text(
+        "SELECT EXISTS (SELECT FROM service.sandbox_dispute "
+        "WHERE platform_id = :platform_id AND ref = :ref)"
+    )
+    return bool(connection.scalar(query, {"platform_id": platform_id, "ref": ref}))
+
+
 def close(
     connection: Connection, platform_id: UUID, ref: str, outcome: Outcome, now: datetime
 ) -> Dispute:
     """Let the bank decide: ``won`` gives back what it took, ``lost`` keeps it; and tell of it.
 
     ``escalated`` makes an inquiry a dispute. An inquiry that is won is closed; one that is lost has
-    been escalated first.
+    been escalated first. The same outcome again changes nothing.
 
     Raises:
         ProviderRefused: there is no such dispute, or it is decided.
     """
     row = _read(connection, platform_id, ref, "dispute")
     inquiry = row["status"] == DisputeStatus.WARNING
-    if row["status"] not in _OPEN or (outcome == "escalated" and not inquiry):
-        raise ProviderRefused("dispute_decided", "The bank has decided, or contests it already.")
+    if row["status"] in _AFTER[outcome]:
+        return _dispute(row)
+    if row["status"] not in _OPEN:
+        raise ProviderRefused("dispute_decided", "The bank has decided otherwise.")
     if outcome == "won" and inquiry:
         _write(connection, row, status=DisputeStatus.CLOSED)
     elif outcome == "won":
@@ -266,11 +288,13 @@ class SandboxDisputes:
         kind: Kind,
         amount: int | None = None,
         reason: str = "general",
+        key: str | None = None,
     ) -> str:
         """Do what a payer's bank would do by itself: see :func:`contest`."""
+        once = uuid7().hex if key is None else key
         with db.transaction(self._engine, db.SYSTEM) as connection:
             return contest(
-                connection, platform_id, collect_ref, kind, amount, reason, self._clock()
+                connection, platform_id, collect_ref, kind, amount, reason, once, self._clock()
             )
 
     def close_dispute(self, platform_id: UUID, ref: str, outcome: Outcome) -> Dispute:

@@ -6,14 +6,22 @@ Addresses are taken from the application itself, so that a new one cannot be for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from sqlalchemy import Engine
 
+from service import db
 from service.app import create_app
+from service.exchanges import chargebacks
+from service.exchanges.codes import CodeBook
+from service.exchanges.decide import Rules
 from service.ids import encode, uuid7
+from service.payments.port import Warned
 from tests.http.client import Api, Server, problem
 
 #: Open to everybody: they hold nothing of any platform.
@@ -64,6 +72,11 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "reason_code": "error",
         "reason": "x",
     },
+    "add_to_evidence": lambda _m: {"own_words": "x"},
+    "lift_warning": lambda _m: {"reason": "x"},
+    "write_off": lambda _m: {"reason": "x"},
+    "contest_sandbox_payment": lambda _m: {"kind": "dispute"},
+    "decide_sandbox_chargeback": lambda _m: {"outcome": "won"},
     "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},
     "confirm": lambda m: {"member": m, "checkpoint": "handover"},
@@ -74,6 +87,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
 }
+_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback")
 #: What an address needs beside its path.
 QUERIES: Final = {
     "get_member_statement": {"unit": "EUR"},
@@ -109,7 +123,7 @@ def _send(api: Api, operation: str, method: str, path: str, takes_body: bool, me
 
 
 @pytest.fixture
-def rich(api: Api) -> dict[str, str]:
+def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
     """Return an id of everything that a platform can have, by the name that addresses give it."""
     payer, payee = api.member()["id"], api.member()["id"]
     exchange = api.made(
@@ -120,11 +134,22 @@ def rich(api: Api) -> dict[str, str]:
         "member": payer,
         "exchange": exchange["id"],
         "payment": funded["payment"],
+        "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
         "account": f"member:{payer}",
     }
+
+
+def _warned(api: Api, engine: Engine, platform_id: UUID, payment: str) -> str:
+    """Let a bank warn of the payment; return the chargeback's id."""
+    ref = api.read(f"/v1/payments/{payment}")["provider_ref"]
+    warned = Warned("sb_warning_1", ref, "fraudulent", actionable=True)
+    rules = Rules(datetime.now(UTC), CodeBook("the secret of a test instance, long enough"))
+    with db.transaction(engine, platform_id) as connection:
+        chargebacks.record_warning(connection, platform_id, "sandbox", warned, rules)
+    return str(api.read("/v1/chargebacks")["data"][0]["id"])
 
 
 def test_a_foreign_id_is_told_exactly_as_an_unknown_one_on_every_address(
@@ -208,7 +233,7 @@ def test_a_foreign_cursor_shows_nothing_foreign(
 def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
     anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
 ) -> None:
-    ids = {name: encode(name, uuid7()) for name in ("member", "exchange", "payment", "event")}
+    ids = {name: encode(name, uuid7()) for name in _NAMED}
     ids |= {"api_key": encode("api_key", uuid7()), "platform": encode("platform", uuid7())}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):
@@ -228,7 +253,7 @@ def test_no_address_opens_to_a_key_without_its_scope(
 ) -> None:
     # Of the closed list, one scope that no address but one asks for.
     caller = new_api("events:read" if not path.startswith("/v1/events") else "members:read")
-    ids = {name: encode(name, uuid7()) for name in ("member", "exchange", "payment", "event")}
+    ids = {name: encode(name, uuid7()) for name in _NAMED}
     ids |= {"api_key": encode("api_key", uuid7())}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     answer = _send(caller, operation, method, address, takes_body, ids["member"])

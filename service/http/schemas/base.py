@@ -56,6 +56,7 @@ MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member")
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
 PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]
 ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
+ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("chargeback"))]
 KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
 EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
 PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]

@@ -316,6 +316,18 @@ class ExchangeOut(Answer):
         description="When the bank's block ends; null once the deposit is taken, or without one."
     )
     payout: PayoutOut | None = Field(description="Null where no money goes through a provider.")
+    reversible_until: datetime | None = Field(
+        description="Until then the payer's bank can still take the payment back, after it was "
+        "released too. Null before it was paid, and without money."
+    )
+    frozen_at: datetime | None = Field(
+        description="Since when the payer's bank contests the payment, or warns of it: nothing is "
+        "released meanwhile. Null when it does not."
+    )
+    charged_back: int = Field(
+        description="Minor units that the bank has given back to the payer and that count as the "
+        "payer's in whatever the exchange comes to."
+    )
     proposed_at: datetime
     agreed_at: datetime | None
     funded_at: datetime | None
