@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {name: ROOT / "requirements" / f"{name}.lock" for name in ("runtime", "dev")}
+# What the tests run beside us and is published as source alone: built by the dev lock's own tools.
+SOURCES = ROOT / "requirements" / "sources.lock"
 UV = "uv>=0.9,<1"
 
 LAUNCHER = """#!/bin/sh
@@ -40,7 +42,10 @@ def run(*command: str | Path) -> None:
 
 def digest(path: Path) -> str:
     """Return what the environment was made from: the lock's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    text = path.read_bytes()
+    if path == LOCKS["dev"] and SOURCES.exists():
+        text += SOURCES.read_bytes()
+    return hashlib.sha256(text).hexdigest()
 
 
 def stamp(name: str) -> Path:
@@ -89,6 +94,9 @@ def ensure(name: str) -> None:
     pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     # Wheels only: a fresh machine may have no compiler, and a build would run unpinned code.
     run(*pip, "--require-hashes", "--only-binary=:all:", "-r", LOCKS[name])
+    if name == "dev":
+        # Nothing is fetched for the build: its tools are pinned in the lock just installed.
+        run(*pip, "--require-hashes", "--no-deps", "--no-build-isolation", "-r", SOURCES)
     stamp(name).write_text(digest(LOCKS[name]))
 
 
@@ -103,6 +111,7 @@ def lock() -> None:
     compile_ += ["--python-version=3.11", "--custom-compile-command=make lock", "pyproject.toml"]
     (ROOT / "requirements").mkdir(exist_ok=True)
     run(*compile_, "--extra=dev", "--output-file=requirements/dev.lock")
+    run(*compile_[:-1], "--no-deps", "requirements/sources.in", f"--output-file={SOURCES}")
     run(*compile_, "--constraint=requirements/dev.lock", "--output-file=requirements/runtime.lock")
 
 

@@ -5,9 +5,7 @@ PaymentIntents, refunds and signed webhooks, and none of transfers, accounts, di
 and it takes neither ``transfer_group`` nor ``automatic_payment_methods``: so what is checked here
 is the client as we configure it, the errors, and what we read from objects and events.
 
-localstripe is free software under the GPL, run as a program of its own and never imported. It is
-published without a wheel, and this project installs wheels alone: these tests run where somebody
-has installed it beside (``python -m pip install localstripe``).
+localstripe is free software under the GPL, run as a program of its own and never imported.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from queue import Queue
 from threading import Thread
 from typing import Any, Final
@@ -32,10 +29,6 @@ from service.payments.port import ForgedEvent, ProviderRefused, Status, Topic
 from service.payments.stripe import events
 from service.payments.stripe.client import Account, Clients
 from service.payments.stripe.objects import has_failed, of_refund
-
-pytestmark = pytest.mark.skipif(
-    find_spec("localstripe") is None, reason="localstripe is not installed"
-)
 
 SECRET: Final = "whsec_of_a_cross_check"
 #: Its own command listens on every address and keeps its objects in a file for all.

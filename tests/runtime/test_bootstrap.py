@@ -40,6 +40,14 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
         assert "--hash=sha256:" in line
 
 
+def test_what_has_no_wheel_is_pinned_hashed_and_built_by_pinned_tools() -> None:
+    sources, dev = requirements("sources.lock"), requirements("dev.lock")
+    assert set(sources) == {"localstripe"}
+    assert "--hash=sha256:" in sources["localstripe"]
+    assert {"setuptools", "aiohttp", "python-dateutil"} <= set(dev)
+    assert "localstripe" not in dev
+
+
 def test_the_run_time_lock_is_a_part_of_the_other() -> None:
     runtime, dev = requirements("runtime.lock"), requirements("dev.lock")
     for name, line in runtime.items():
