@@ -72,3 +72,8 @@ CREATE TABLE service.sandbox_dispute (
     CONSTRAINT pk_sandbox_dispute PRIMARY KEY (platform_id, ref)
 );
 CALL service.make_tenant_table('service.sandbox_dispute', 'SELECT, INSERT, UPDATE');
+
+-- When the sandbox's events happened: they are listed from an instant on, delivered or not.
+ALTER TABLE service.sandbox_event ADD COLUMN told_at timestamptz NOT NULL DEFAULT now();
+CREATE INDEX ix_sandbox_event_platform_id_told_at
+    ON service.sandbox_event (platform_id, told_at, id);

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import RowMapping, text
 
 from service import db
-from service.exchanges import chargebacks, follow, payouts, reports
+from service.exchanges import chargebacks, evidence, follow, payouts, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
@@ -43,6 +43,7 @@ def run(desk: Desk, now: datetime) -> int:
         done += ask_providers(desk, now)
         done += payouts.follow_stale(desk.engine, desk.providers, now)
         done += chargebacks.look_again(desk, now)
+        done += evidence.answer_due(desk, now)
         if done == before:
             return done
 

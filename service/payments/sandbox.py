@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from service import db
 from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
+from service.payments.sandbox_disputes import SandboxDisputes, contested
 from service.payments.sandbox_events import SandboxEvents, tell
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
 
@@ -44,7 +45,7 @@ _MOVE: Final = text(
 )
 
 
-class Sandbox(SandboxEvents, SandboxAccounts):
+class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
     name = "sandbox"
@@ -123,7 +124,10 @@ class Sandbox(SandboxEvents, SandboxAccounts):
         ).one_or_none()
         if row is None or row.status != Status.SUCCEEDED or row.unit != request.unit:
             raise ProviderRefused("not_refundable", "There is no such payment to give back.")
-        if row.given + request.amount > row.there:
+        now_contested, lost = contested(connection, request.platform_id, request.collect_ref)
+        if now_contested:
+            raise ProviderRefused("charged_back", "The payer's bank contests this payment.")
+        if row.given + lost + request.amount > row.there:
             raise ProviderRefused("over_refund", "More than the payment would go back.")
 
     def capture(
@@ -202,6 +206,7 @@ class Sandbox(SandboxEvents, SandboxAccounts):
     def _settle(self, connection: Connection) -> None:
         self._move(connection, None)
         expire(connection, self._clock())
+        self.lapse_disputes(connection)
 
     def _move(self, connection: Connection, ref: str | None) -> None:
         for row in connection.execute(_MOVE, {"now": self._clock(), "ref": ref}).all():

@@ -8,7 +8,7 @@ one of our transactions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -41,6 +41,9 @@ Outcome = Literal["won", "lost", "escalated"]
 _OPEN: Final = frozenset(
     {DisputeStatus.WARNING, DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW}
 )
+#: Words in the free text of an answer that decide a rehearsed dispute at once.
+WINNING: Final = "winning_evidence"
+LOSING: Final = "losing_evidence"
 #: Where a dispute stands after each outcome.
 _AFTER: Final[dict[Outcome, frozenset[DisputeStatus]]] = {
     "won": frozenset({DisputeStatus.WON, DisputeStatus.CLOSED}),
@@ -142,6 +145,20 @@ def close(
     return _dispute(_read(connection, platform_id, ref, "dispute"))
 
 
+_LAPSED: Final = text(
+    "SELECT platform_id, ref FROM service.sandbox_dispute "
+    "WHERE kind = 'dispute' AND due_by <= :now AND (status = 'needs_response' "
+    "OR status = 'warning' AND evidence IS NULL) "
+    "ORDER BY due_by LIMIT 1000 FOR UPDATE SKIP LOCKED"
+)
+
+
+def lapse(connection: Connection, now: datetime) -> None:
+    """Decide what nobody answered in time: for the payer; an inquiry becomes a dispute first."""
+    for row in connection.execute(_LAPSED, {"now": now}).all():
+        close(connection, row.platform_id, row.ref, "lost", now)
+
+
 def _left(connection: Connection, platform_id: UUID, collect_ref: str) -> tuple[int, str]:
     row = connection.execute(
         text(
@@ -157,6 +174,25 @@ def _left(connection: Connection, platform_id: UUID, collect_ref: str) -> tuple[
     if row is None or row.status != Status.SUCCEEDED:
         raise ProviderRefused("not_disputable", "Nothing was collected that could be contested.")
     return int(row.rest), row.unit
+
+
+def contested(
+    connection: Connection, platform_id: UUID, collect_ref: str | None
+) -> tuple[bool, int]:
+    """Tell whether the bank contests a collection now, and how much of it was lost to the payer.
+
+    Minor units. While it is contested nothing of it can be refunded, as with a real provider.
+    """
+    row = connection.execute(
+        text(
+            "SELECT coalesce(bool_or(status IN ('needs_response', 'under_review')), false) AS now, "
+            "coalesce(sum(amount) FILTER (WHERE status = 'lost'), 0) AS lost "
+            "FROM service.sandbox_dispute WHERE platform_id = :platform_id "
+            "AND collect_ref = :ref AND kind = 'dispute'"
+        ),
+        {"platform_id": platform_id, "ref": collect_ref},
+    ).one()
+    return row.now, int(row.lost)
 
 
 def _take(connection: Connection, row: RowMapping, now: datetime) -> None:
@@ -247,6 +283,14 @@ def _dispute(row: RowMapping) -> Dispute:
     )
 
 
+def _verdict(said: Mapping[str, str]) -> Outcome | None:
+    """Return what an answer rehearses, if its words say so."""
+    words = said.get("uncategorized_text", "")
+    if WINNING in words:
+        return "won"
+    return "lost" if LOSING in words else None
+
+
 class SandboxDisputes:
     """The part of the sandbox provider that is about chargebacks and early warnings."""
 
@@ -265,7 +309,10 @@ class SandboxDisputes:
         return Warned(row["ref"], row["collect_ref"], row["reason"], actionable=True)
 
     def submit_evidence(self, platform_id: UUID, ref: str, evidence: Evidence) -> Dispute:
-        """Answer a chargeback; the same answer again changes nothing, another is refused."""
+        """Answer a chargeback; the same answer again changes nothing, another is refused.
+
+        :data:`WINNING` or :data:`LOSING` in its free text decides at once what may be decided.
+        """
         said = dict(evidence.fields)
         with db.transaction(self._engine, db.SYSTEM) as connection:
             row = _read(connection, platform_id, ref, "dispute")
@@ -277,9 +324,16 @@ class SandboxDisputes:
             if not again:
                 status = DisputeStatus.UNDER_REVIEW if disputed else DisputeStatus.WARNING
                 _write(connection, row, evidence=said, status=status)
-                kind = "dispute.updated"
-                tell(connection, platform_id, ref, kind, self._clock(), topic=Topic.DISPUTE)
+                kind, now = "dispute.updated", self._clock()
+                tell(connection, platform_id, ref, kind, now, topic=Topic.DISPUTE)
+                verdict = _verdict(said)
+                if verdict is not None and (disputed or verdict == "won"):
+                    close(connection, platform_id, ref, verdict, now)
             return _dispute(_read(connection, platform_id, ref, "dispute"))
+
+    def lapse_disputes(self, connection: Connection) -> None:
+        """Let the bank decide what is due: see :func:`lapse`."""
+        lapse(connection, self._clock())
 
     def contest(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -36,8 +36,8 @@ def tell(
     connection.execute(
         text(
             "INSERT INTO service.sandbox_event "
-            "(platform_id, id, object_ref, kind, topic, account, deliver_at) "
-            "SELECT :platform_id, id, :ref, :kind, :topic, :account, :now "
+            "(platform_id, id, object_ref, kind, topic, account, deliver_at, told_at) "
+            "SELECT :platform_id, id, :ref, :kind, :topic, :account, :now, :now "
             "FROM unnest(CAST(:ids AS uuid[])) AS id"
         ),
         {
@@ -92,6 +92,22 @@ class SandboxEvents(ABC):
                     {"platform_id": row.platform_id, "id": row.id},
                 )
         return len(due)
+
+    def events_since(self, platform_id: UUID, since: datetime) -> Iterable[Event]:
+        """List what happened from ``since`` on, oldest first, whether it was delivered or not."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT id, kind, object_ref, topic, account, told_at "
+                    "FROM service.sandbox_event WHERE platform_id = :platform_id "
+                    "AND told_at >= :since ORDER BY told_at, id"
+                ),
+                {"platform_id": platform_id, "since": since},
+            ).all()
+        return [
+            Event(f"sb_{r.id}", r.kind, r.object_ref, Topic(r.topic), r.account, r.told_at)
+            for r in rows
+        ]
 
     def sign(self, body: bytes) -> str:
         """Return the signature header of ``body``: ``t=<unix>,v1=<hex HMAC-SHA256>``."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
 from service.exchanges import chargebacks, evidence
@@ -16,14 +16,17 @@ from service.exchanges.model import Exchange
 from service.payments import contests
 from service.payments.providers import Providers
 from service.payments.sandbox import Sandbox
-from service.payments.sandbox_disputes import Kind, Outcome, SandboxDisputes
+from service.payments.sandbox_disputes import Kind, Outcome
 from tests.exchanges.world import SECRET, World
 
 PAYER, PAYEE = Role.PAYER, Role.PAYEE
 
 
-class Bank(Sandbox, SandboxDisputes):
-    """The sandbox provider with the payers' banks behind it."""
+class Bank(Sandbox):
+    """The sandbox provider with banks that take longer than they say: the test decides."""
+
+    def lapse_disputes(self, connection: Connection) -> None:
+        """Wait."""
 
 
 class ContestedWorld(World):
