@@ -210,6 +210,8 @@ def _statement(
         f"{_at(exchange.payer_agreed_at)} and by the payee {_at(exchange.payee_agreed_at)}.",
         f"Both agreed to the same terms: SHA-256 {exchange.terms_hash}.",
         "",
+        "What was to be handed over or done, and when both said that it was:",
+        *(f"- {point.name}: {_at(point.met_at)}" for point in exchange.checkpoints),
         "Confirmations, each recorded when it was given and never changed:",
         *([_word(word) for word in words] or ["(none)"]),
         "",
@@ -222,20 +224,24 @@ def _statement(
     return "\n".join(parts)
 
 
-_METHODS: Final = {
-    "word": "by their own word",
-    "code": "by the hand-over code, told in person and entered by the other",
+#: How a word came to be on record. A bank is not told that somebody spoke who was spoken for.
+_HOW: Final = {
+    ("word", "member"): "by their own word",
+    ("word", "platform"): "to the platform, which recorded it for them",
+    ("code", "member"): "by the hand-over code, told in person by one and entered by the other",
+    ("code", "platform"): "by the hand-over code, entered at the platform",
 }
 
 
 def _word(word: RowMapping) -> str:
-    how = _METHODS.get(word["method"], word["method"])
+    how = _HOW.get((word["method"], word["via"]), word["method"])
     return f"{_at(word['at'])} the {word['role']} {word['word']} '{word['checkpoint']}' {how}"
 
 
 def _payment(row: RowMapping, money: _Money) -> str:
     settled = "" if row["settled_at"] is None else f" on {_at(row['settled_at'])}"
-    return f"- {row['kind']} of {money(row['amount'], row['unit'])}: {row['state']}{settled}"
+    ref = "" if row["provider_ref"] is None else f", {row['provider']} {row['provider_ref']}"
+    return f"- {row['kind']} of {money(row['amount'], row['unit'])}: {row['state']}{settled}{ref}"
 
 
 _CUT: Final = " […]"

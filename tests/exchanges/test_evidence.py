@@ -64,6 +64,11 @@ def test_the_pack_shows_terms_agreements_confirmations_and_payments(
     assert "the payer confirmed 'handover' by their own word" in told
     assert "the payee confirmed 'handover' by their own word" in told
     assert "- collect of 65.00 EUR: succeeded" in told
+    (collected,) = world.payments_of(exchange, "collect")
+    assert f", sandbox {collected['provider_ref']}" in told
+    (point,) = exchange.checkpoints
+    assert point.met_at is not None
+    assert f"- handover: {point.met_at:%Y-%m-%dT%H:%M:%SZ}" in told
     log = fields["access_activity_log"].splitlines()
     assert log[0].endswith("exchange.proposed by payee")
     assert any("exchange.confirmed by payer checkpoint handover method word" in one for one in log)
