@@ -50,6 +50,7 @@ _SECRET_SHAPES: Final = (
 #: Libraries that write a line for each request or each round of the schedule.
 _CHATTY: Final = (
     "httpx",
+    "stripe",
     "httpcore",
     "kombu",
     "amqp",
