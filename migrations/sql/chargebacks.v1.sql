@@ -14,6 +14,8 @@ CREATE TABLE service.chargeback (
     due_by           timestamptz,
     -- Minor units that the bank has taken and not given back: the sum of the dispute's movements.
     withdrawn        bigint      NOT NULL DEFAULT 0,
+    -- How many movements that sum has: a reading with fewer is older than what is known.
+    lines            integer     NOT NULL DEFAULT 0,
     -- What the platform tells the bank beside what we know.
     own_words        text,
     -- What is to be told, or was: decided first, then asked of the provider, then taken or refused.
@@ -54,6 +56,26 @@ CREATE INDEX ix_chargeback_look_again_at ON service.chargeback (look_again_at)
 CREATE INDEX ix_chargeback_answer_due ON service.chargeback (coalesce(answer_at, due_by))
     WHERE kind = 'dispute' AND status IN ('warning', 'needs_response');
 CALL service.make_tenant_table('service.chargeback', 'SELECT, INSERT, UPDATE');
+
+-- Refund and chargeback exclude each other (design rule 5): what a bank has taken of a collection
+-- cannot be refunded, now or later.
+CREATE FUNCTION service.keep_what_banks_took() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.refund_asked + (SELECT coalesce(sum(c.withdrawn), 0) FROM service.chargeback AS c
+                           WHERE c.platform_id = NEW.platform_id AND c.payment_id = NEW.id)
+       > coalesce(NEW.captured, NEW.amount) THEN
+        RAISE EXCEPTION 'collection % is charged back: it cannot be refunded beside that', NEW.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER keep_what_banks_took BEFORE UPDATE OF refund_asked ON service.payment
+    FOR EACH ROW WHEN (NEW.refund_asked > OLD.refund_asked)
+    EXECUTE FUNCTION service.keep_what_banks_took();
+CREATE INDEX ix_chargeback_platform_id_payment_id ON service.chargeback (platform_id, payment_id);
 
 -- The sandbox provider's disputes and warnings, to rehearse them. Nothing of ours refers to them.
 CREATE TABLE service.sandbox_dispute (

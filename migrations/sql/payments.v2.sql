@@ -89,12 +89,6 @@ BEGIN
         RAISE EXCEPTION 'what payment % is for cannot change', OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;
-    -- Refund and chargeback exclude each other (design rule 5).
-    IF OLD.disputed_at IS NOT NULL AND NEW.disputed_at IS NOT NULL
-       AND NEW.refund_asked > OLD.refund_asked THEN
-        RAISE EXCEPTION 'collection % is charged back: it cannot be refunded beside that', OLD.id
-            USING ERRCODE = 'restrict_violation';
-    END IF;
     RETURN NEW;
 END
 $$;

@@ -116,6 +116,16 @@ _CHECKS: Final = {
         WHERE p.kind = 'collect' AND (p.disputed_at IS NOT NULL) <> EXISTS (
           SELECT FROM service.chargeback c WHERE c.platform_id = p.platform_id
             AND c.payment_id = p.id AND c.status IN ('needs_response', 'under_review'))""",
+    "surplus_not_given_on": """
+        SELECT e.platform_id, e.id::text AS subject,
+               format('%s more came back than was missing',
+                      ledger.unfloored_balance(a.platform_id, a.id)) AS detail
+        FROM ledger.account a JOIN service.exchange e
+          ON e.platform_id = a.platform_id AND a.path = 'receivable:' || e.id
+        WHERE a.path LIKE 'receivable:%' AND e.closed_at IS NOT NULL
+          AND ledger.unfloored_balance(a.platform_id, a.id) > 0
+          AND NOT EXISTS (SELECT FROM service.chargeback c WHERE c.platform_id = e.platform_id
+            AND c.exchange_id = e.id AND c.closed_at IS NULL)""",
     "frozen_without_reason": """
         SELECT e.platform_id, e.id::text AS subject, 'frozen, and no bank contests it' AS detail
         FROM service.exchange e

@@ -23,7 +23,7 @@ from service.exchanges.commands import PROVIDER, Command, Decision
 from service.exchanges.decide import Rules, take
 from service.exchanges.desk import Desk
 from service.exchanges.model import Exchange, State
-from service.exchanges.reports import fee_posting
+from service.exchanges.reports import fee_posting, report
 from service.ids import encode, uuid7
 from service.payments import contests, payments
 from service.payments.payee import UnknownProviderObject
@@ -46,6 +46,7 @@ def follow(desk: Desk, platform_id: UUID, provider: str, ref: str, now: datetime
     """
     db.outside_transaction()
     seen = desk.providers[provider].retrieve_dispute(platform_id, ref)
+    _collection_first(desk, platform_id, provider, seen.collect_ref, now)
     with db.transaction(desk.engine, platform_id) as connection:
         record(connection, platform_id, provider, seen, Rules(now, desk.codes))
 
@@ -59,8 +60,23 @@ def follow_warning(desk: Desk, platform_id: UUID, provider: str, ref: str, now: 
     """
     db.outside_transaction()
     seen = desk.providers[provider].retrieve_warning(platform_id, ref)
+    _collection_first(desk, platform_id, provider, seen.collect_ref, now)
     with db.transaction(desk.engine, platform_id) as connection:
         record_warning(connection, platform_id, provider, seen, Rules(now, desk.codes))
+
+
+def _collection_first(
+    desk: Desk, platform_id: UUID, provider: str, collect_ref: str, now: datetime
+) -> None:
+    """Hear of the payment before what contests it: only an exchange that is paid can be frozen."""
+    with db.transaction(desk.engine, platform_id) as connection:
+        row = payments.of_ref(connection, platform_id, provider, collect_ref)
+    if row is None or row["settled_at"] is not None or row["provider_ref"] is None:
+        return
+    db.outside_transaction()
+    seen = desk.providers[provider].retrieve(platform_id, row["provider_ref"])
+    with db.transaction(desk.engine, platform_id) as connection:
+        report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
 
 
 def _find(
@@ -86,14 +102,14 @@ def record(
     _book(connection, exchange, provider, seen, rules.now)
     withdrawn = max(0, -sum(movement.amount for movement in seen.movements))
     over = seen.status in _OVER
-    known = (row["status"], row["withdrawn"], row["due_by"])
-    if known == (seen.status, withdrawn, seen.due_by) or row["closed_at"] is not None:
-        return  # told again
+    if _is_old(row, seen, withdrawn):
+        return
     contests.update(
         connection,
         row,
         status=seen.status,
         withdrawn=withdrawn,
+        lines=len(seen.movements),
         due_by=seen.due_by,
         closed_at=rules.now if over else None,
         look_again_at=None if over else rules.now + contests.LOOK,
@@ -116,7 +132,20 @@ def record(
     )
     _write(connection, exchange, decision, rules.now)
     if over:
-        losses.close(connection, platform_id, exchange.id, collect["id"], rules)
+        losses.close(connection, platform_id, exchange.id, rules)
+
+
+def _is_old(row: Any, seen: Dispute, withdrawn: int) -> bool:
+    """Tell whether a reading brings nothing new: told again, or older than what is known.
+
+    What a bank has decided it may decide anew (an appeal), which shows in what it gives back.
+    """
+    if len(seen.movements) < row["lines"]:
+        return True
+    if row["closed_at"] is not None and seen.status not in _OVER:
+        return True
+    known = (row["status"], row["withdrawn"], row["due_by"])
+    return bool(known == (seen.status, withdrawn, seen.due_by))
 
 
 def _new(
@@ -145,7 +174,7 @@ def _new(
         "look_again_at": now + (contests.LOOK if dispute else WARNING_LASTS),
     }
     contests.insert(connection, values)
-    return {**values, "status": "new", "withdrawn": 0, "closed_at": None}
+    return {**values, "status": "new", "withdrawn": 0, "lines": 0, "closed_at": None}
 
 
 def _book(
@@ -235,24 +264,33 @@ def _decide(
     keep: bool,
     rules: Rules,
 ) -> Decision:
-    """Freeze, unfreeze or end what is still held; an exchange that has ended is only told."""
+    """Freeze, unfreeze or end what is still held; an exchange that has ended is only told.
+
+    What moved is counted first, whatever the status: a dispute may be heard of first when it is
+    lost.
+    """
+    decision = Decision(exchange)
     if exchange.state not in _HELD:
-        return Decision(exchange)
+        return decision
 
-    def step(on: Exchange, name: str, amount: int, *, stays: bool) -> Decision:
+    def step(name: str, amount: int, *, stays: bool) -> None:
+        nonlocal decision
         command = Command(
-            on.id, name, PROVIDER, failure=seen.reason, amount=amount, keep_frozen=stays
+            exchange.id, name, PROVIDER, failure=seen.reason, amount=amount, keep_frozen=stays
         )
-        return take(on, command, rules)
+        then = take(decision.exchange, command, rules)
+        then.events[:0] = decision.events
+        decision = then
 
-    if seen.status not in _OVER:
-        return step(exchange, "freeze", max(0, change), stays=True)
-    lost = withdrawn > 0
-    decision = step(exchange, "unfreeze", max(0, -change), stays=keep or lost)
-    if lost:
-        then = step(decision.exchange, "charged_back", withdrawn, stays=keep)
-        then.join(decision)
-        return then
+    over = seen.status in _OVER
+    if change > 0 or not over:
+        step("freeze", max(0, change), stays=True)
+    if change < 0:
+        step("unfreeze", -change, stays=True)
+    if over and withdrawn:
+        step("charged_back", withdrawn, stays=keep)
+    elif over:
+        step("unfreeze", 0, stays=keep)
     return decision
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
+from ledger import accounts
 from ledger.accounts import balance
 from ledger.posting import Posting, Transfer
 from ledger.refusals import Refusal
@@ -28,6 +30,9 @@ from service.payments import contests, payments
 from service.payments.port import Status
 from service.payments.tables import payment
 
+#: What the platform bears of chargebacks.
+_LOSSES: Final = "expense:chargebacks"
+
 
 class NothingMissing(Refusal):
     """The exchange has no open receivable."""
@@ -35,13 +40,12 @@ class NothingMissing(Refusal):
     code = "nothing_missing"
 
 
-def close(
-    connection: Connection, platform_id: UUID, exchange_id: UUID, collect_id: UUID, rules: Rules
-) -> None:
-    """After a chargeback has ended: cover what is missing, give on what is too much.
+def close(connection: Connection, platform_id: UUID, exchange_id: UUID, rules: Rules) -> None:
+    """After a bank or a provider has decided: cover what is missing, give on what is too much.
 
     The caller holds the exchange's lock. Nothing is done while another chargeback is open, or
-    while the exchange still holds money that an outcome will account for.
+    while the exchange still holds money that an outcome will account for. What is being called
+    back from a payee already is not missing a second time.
     """
     exchange = store.load(connection, platform_id, [exchange_id], lock=True)[exchange_id]
     unit = exchange.money_unit
@@ -51,29 +55,87 @@ def close(
         return
     there = balance(connection, platform_id, money.receivable_account(exchange_id), unit)
     decision = Decision(exchange)
-    if there < 0:
-        _cover(connection, decision, -there, rules)
+    missing = -there - _coming(connection, exchange)
+    if missing > 0:
+        _cover(connection, decision, missing, rules)
     elif there > 0:
-        _give_on(connection, decision, collect_id, there)
+        _give_on(connection, decision, there)
     if decision.postings or decision.payments or decision.events:
         _write(connection, exchange, decision, rules)
 
 
+def share_surplus(
+    connection: Connection, platform_id: UUID, exchange_id: UUID, rules: Rules
+) -> None:
+    """After a call on a payee has succeeded: if the bank gave back too meanwhile, give that on."""
+    exchange = store.load(connection, platform_id, [exchange_id], lock=True)[exchange_id]
+    assert exchange.money_unit is not None
+    account = money.receivable_account(exchange_id)
+    there = balance(connection, platform_id, account, exchange.money_unit)
+    if there > 0 and not contests.is_contested(connection, platform_id, exchange_id):
+        decision = Decision(exchange)
+        _give_on(connection, decision, there)
+        _write(connection, exchange, decision, rules)
+
+
+def _coming(connection: Connection, exchange: Exchange) -> int:
+    """Return the sum of the reversals under way."""
+    query = select(func.coalesce(func.sum(payment.c.amount), 0)).where(
+        payment.c.platform_id == exchange.platform_id,
+        payment.c.exchange_id == exchange.id,
+        payment.c.kind == "reversal",
+        payment.c.settled_at.is_(None),
+    )
+    return int(connection.scalar(query) or 0)
+
+
 def _cover(connection: Connection, decision: Decision, missing: int, rules: Rules) -> None:
-    """Find what is missing: in refunds not sent yet, at the payee, or as the platform's loss."""
+    """Find what is missing: with the payer twice, at the payee, or as the platform's loss."""
     exchange = decision.exchange
     waiting = _payments(connection, exchange, "refund", unsent=True)
     missing = _absorb(connection, decision, waiting, missing, rules)
+    # A refund that failed beside the chargeback is with the payer twice: by us and by the bank.
+    missing = _take(connection, decision, exchange.payer_id, missing)
     bearer = (exchange.terms.get("chargeback") or {}).get("borne_by", "platform")
     if bearer == "payee" and missing:
-        waiting = _payments(connection, exchange, "payout", unsent=True)
-        missing = _absorb(connection, decision, waiting, missing, rules)
-        missing = call_back(connection, decision, missing)
-        if missing:
-            decision.note("receivable.open", amount=missing, unit=exchange.money_unit)
-        return
-    if missing:
+        recover(connection, decision, missing, rules)
+    elif missing:
         write_off(decision, missing, "chargeback")
+
+
+def recover(connection: Connection, decision: Decision, missing: int, rules: Rules) -> None:
+    """Take from the payee what was not paid on yet, then call back what was."""
+    exchange = decision.exchange
+    waiting = _payments(connection, exchange, "payout", unsent=True)
+    missing = _absorb(connection, decision, waiting, missing, rules)
+    missing = _take(connection, decision, exchange.payee_id, missing)
+    missing = _call_back(connection, decision, missing)
+    if missing:
+        decision.note("receivable.open", amount=missing, unit=exchange.money_unit)
+
+
+def _take(connection: Connection, decision: Decision, member_id: UUID, missing: int) -> int:
+    """Take what the exchange left on a member's balance; return what is missing still."""
+    exchange = decision.exchange
+    assert exchange.money_unit is not None
+    path, unit = money.member_account(member_id), exchange.money_unit
+    left = _net(connection, exchange, path)
+    part = min(missing, left, balance(connection, exchange.platform_id, path, unit))
+    if part <= 0:
+        return missing
+    move = Transfer(path, money.receivable_account(exchange.id), part, unit)
+    key = f"recovered:{uuid7()}"
+    decision.postings.append(Posting(key, "recovered", (move,), money.reference(exchange.id)))
+    return missing - part
+
+
+def _net(connection: Connection, exchange: Exchange, path: str) -> int:
+    """Return what the exchange's own postings have left on an account: credits less debits."""
+    filed = accounts.postings(connection, exchange.platform_id, money.reference(exchange.id))
+    moves = [move for one in filed for move in one.transfers if move.unit == exchange.money_unit]
+    return sum(move.amount for move in moves if move.credit == path) - sum(
+        move.amount for move in moves if move.debit == path
+    )
 
 
 def _absorb(
@@ -98,14 +160,15 @@ def _absorb(
             moves.append(Transfer(transit, member, rest, row["unit"]))
         reference = money.reference(exchange.id)
         decision.postings.append(Posting(f"back:{row['id']}", row["kind"], tuple(moves), reference))
-        if rest and row["kind"] == "payout":
+        if rest:
             draft = PaymentDraft(
                 id=uuid7(),
-                kind="payout",
+                kind=row["kind"],
                 member_id=row["member_id"],
                 amount=rest,
                 unit=row["unit"],
                 provider=row["provider"],
+                collect_id=row["collect_id"],
                 source_id=row["source_id"],
             )
             money.send(decision, draft)
@@ -113,7 +176,7 @@ def _absorb(
     return missing
 
 
-def call_back(connection: Connection, decision: Decision, missing: int) -> int:
+def _call_back(connection: Connection, decision: Decision, missing: int) -> int:
     """Ask the provider to call payouts back; return what no payout covers."""
     for row in _payments(connection, decision.exchange, "payout", unsent=False):
         part = min(missing, row["amount"] - row["reversal_asked"])
@@ -134,9 +197,7 @@ def call_back(connection: Connection, decision: Decision, missing: int) -> int:
     return missing
 
 
-def write_off(
-    decision: Decision, amount: int, why: str, account: str = "expense:chargebacks"
-) -> None:
+def write_off(decision: Decision, amount: int, why: str, account: str = _LOSSES) -> None:
     """Take an open receivable of the exchange as the platform's loss."""
     exchange = decision.exchange
     assert exchange.money_unit is not None
@@ -179,15 +240,9 @@ def missing_on(connection: Connection, platform_id: UUID, exchange_id: UUID) -> 
         raise NothingMissing("Money is missing only on exchanges that moved some and have ended.")
     unit = exchange.money_unit
     there = balance(connection, platform_id, money.receivable_account(exchange_id), unit)
-    asked = connection.scalar(
-        select(payment.c.id)
-        .where(payment.c.platform_id == platform_id, payment.c.exchange_id == exchange_id)
-        .where(payment.c.kind == "reversal", payment.c.settled_at.is_(None))
-        .limit(1)
-    )
     if (
         there >= 0
-        or asked is not None
+        or _coming(connection, exchange)
         or contests.is_contested(connection, platform_id, exchange_id)
     ):
         raise NothingMissing(
@@ -196,29 +251,106 @@ def missing_on(connection: Connection, platform_id: UUID, exchange_id: UUID) -> 
     return exchange
 
 
-def _give_on(connection: Connection, decision: Decision, collect_id: UUID, amount: int) -> None:
-    """The bank gave back what the outcome had left with the payer: it is theirs."""
+def _give_on(connection: Connection, decision: Decision, amount: int) -> None:
+    """The bank gave back, late, what others have borne meanwhile: it goes to them in turn.
+
+    First the platform's loss is undone, then the payee gets what was taken from them, and what is
+    left is the payer's, with whom the exchange's outcome had left it.
+    """
+    exchange = decision.exchange
+    filed = accounts.postings(connection, exchange.platform_id, money.reference(exchange.id))
+    lost = -_net(connection, exchange, _LOSSES)
+    recovered = sum(
+        move.amount
+        for one in filed
+        if one.kind in {"reversal", "recovered", "payout"}
+        for move in one.transfers
+        if move.credit == money.receivable_account(exchange.id)
+        and move.debit != money.member_account(exchange.payer_id)
+    )
+    given = sum(
+        move.amount
+        for one in filed
+        if one.kind == "late"
+        for move in one.transfers
+        if move.credit == money.member_account(exchange.payee_id)
+    )
+    platform = min(amount, max(0, lost))
+    payee = min(amount - platform, max(0, recovered - given))
+    if platform:
+        _move_late(decision, _LOSSES, platform)
+    if payee:
+        _pay_late(decision, "payout", exchange.payee_id, payee, to_provider=exchange.payee_ready)
+    if rest := amount - platform - payee:
+        collect, _most = with_room(connection, exchange, rest)
+        of = None if collect is None else collect["id"]
+        _pay_late(decision, "refund", exchange.payer_id, rest, to_provider=of is not None, of=of)
+    decision.note("chargeback.given_on", amount=amount, unit=exchange.money_unit)
+
+
+def _move_late(decision: Decision, to: str, amount: int) -> None:
     exchange = decision.exchange
     assert exchange.money_unit is not None
-    receivable = money.receivable_account(exchange.id)
-    payer = money.member_account(exchange.payer_id)
-    move = Transfer(receivable, payer, amount, exchange.money_unit)
+    move = Transfer(money.receivable_account(exchange.id), to, amount, exchange.money_unit)
     key = f"late:{uuid7()}"
     decision.postings.append(Posting(key, "late", (move,), money.reference(exchange.id)))
-    collect = payments.find(connection, exchange.platform_id, collect_id)
-    room = (collect["captured"] or collect["amount"]) - collect["refund_asked"]
-    if room >= amount:
-        refund = PaymentDraft(
+
+
+def _pay_late(
+    decision: Decision,
+    kind: str,
+    member_id: UUID,
+    amount: int,
+    *,
+    to_provider: bool,
+    of: UUID | None = None,
+) -> None:
+    """Owe a member what came late, and send it on if it can be."""
+    exchange = decision.exchange
+    assert exchange.money_unit is not None
+    assert exchange.provider is not None
+    _move_late(decision, money.member_account(member_id), amount)
+    if to_provider:
+        draft = PaymentDraft(
             id=uuid7(),
-            kind="refund",
-            member_id=exchange.payer_id,
+            kind=kind,
+            member_id=member_id,
             amount=amount,
             unit=exchange.money_unit,
-            provider=collect["provider"],
-            collect_id=collect_id,
+            provider=exchange.provider,
+            collect_id=of,
         )
-        money.send(decision, refund)
-    decision.note("chargeback.given_on", amount=amount, unit=exchange.money_unit)
+        money.send(decision, draft)
+
+
+def with_room(
+    connection: Connection, exchange: Exchange, amount: int
+) -> tuple[RowMapping | None, int]:
+    """Return the collection, locked, of which ``amount`` can still go back; and the most that can.
+
+    What was refunded and what banks have taken is gone already.
+    """
+    rows = (
+        connection.execute(
+            select(payment)
+            .where(payment.c.platform_id == exchange.platform_id)
+            .where(payment.c.exchange_id == exchange.id, payment.c.kind == "collect")
+            .where(payment.c.state == Status.SUCCEEDED)
+            .order_by(payment.c.id)
+            .with_for_update(key_share=True)
+        )
+        .mappings()
+        .all()
+    )
+    taken = contests.taken(connection, exchange.platform_id, exchange.id)
+    rooms = {
+        row["id"]: (row["captured"] or row["amount"])
+        - row["refund_asked"]
+        - taken.get(row["id"], 0)
+        for row in rows
+    }
+    found = next((row for row in rows if rooms[row["id"]] >= amount), None)
+    return found, max(rooms.values(), default=0)
 
 
 def _payments(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping
 
 from ledger.posting import Posting, Status, Transfer, post
 from service.events import outbox
-from service.exchanges import authorisations, money, store
+from service.exchanges import authorisations, losses, money, store
 from service.exchanges.advance import BrokenBooks, write
 from service.exchanges.commands import PROVIDER, Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
@@ -84,6 +84,8 @@ def report(
     decision = _decide(connection, exchange, row, word, rules)
     if decision is not None:
         _write(connection, exchange, decision, rules.now)
+    if row["kind"] == "reversal" and word.succeeded:
+        losses.share_surplus(connection, platform_id, exchange.id, rules)
 
 
 def _decide(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select, text
+from sqlalchemy import Connection, RowMapping
 
 from ledger.accounts import balance
 from ledger.posting import Posting, Transfer
@@ -26,7 +26,6 @@ from service.exchanges.refusals import ExchangeNotFound, StepNotAllowed
 from service.ids import encode, uuid7
 from service.payments import contests, payments
 from service.payments.port import Status
-from service.payments.tables import payment
 
 #: Why released money may go back: a closed list, each with its source.
 REASONS: Final = {
@@ -84,7 +83,11 @@ def give_back(
         raise ChargebackOpen(
             "The payer's bank contests a payment of this exchange: wait for its decision."
         )
-    collect = _with_room(connection, exchange, wanted.amount)
+    collect, most = losses.with_room(connection, exchange, wanted.amount)
+    if collect is None:
+        raise TooMuchBack(
+            f"At most {most} can still go back of what was collected.", pointer="/amount", most=most
+        )
     decision = Decision(exchange)
     _refund(decision, collect, wanted.amount)
     decision.note(
@@ -98,7 +101,7 @@ def give_back(
     if wanted.source == "platform":
         losses.write_off(decision, wanted.amount, wanted.reason_code, "expense:goodwill")
     else:
-        _recover(connection, decision, wanted.amount)
+        losses.recover(connection, decision, wanted.amount, rules)
     return _write(connection, exchange, decision, rules)
 
 
@@ -151,46 +154,8 @@ def recover(connection: Connection, platform_id: UUID, exchange_id: UUID, rules:
     account = money.receivable_account(exchange_id)
     missing = -balance(connection, platform_id, account, exchange.money_unit)
     decision = Decision(exchange)
-    _recover(connection, decision, missing)
+    losses.recover(connection, decision, missing, rules)
     return _write(connection, exchange, decision, rules)
-
-
-def _with_room(connection: Connection, exchange: Exchange, amount: int) -> RowMapping:
-    """Return the collection, locked, of which ``amount`` can still go back."""
-    rows = (
-        connection.execute(
-            select(payment)
-            .where(payment.c.platform_id == exchange.platform_id)
-            .where(payment.c.exchange_id == exchange.id, payment.c.kind == "collect")
-            .where(payment.c.state == Status.SUCCEEDED)
-            .order_by(payment.c.id)
-            .with_for_update(key_share=True)
-        )
-        .mappings()
-        .all()
-    )
-    lost: dict[UUID, int] = {
-        row.payment_id: row.lost
-        for row in connection.execute(
-            text(
-                "SELECT payment_id, sum(withdrawn)::bigint AS lost FROM service.chargeback "
-                "WHERE platform_id = :platform_id AND exchange_id = :exchange_id "
-                "GROUP BY payment_id"
-            ),
-            {"platform_id": exchange.platform_id, "exchange_id": exchange.id},
-        )
-    }
-    rooms = {
-        row["id"]: (row["captured"] or row["amount"]) - row["refund_asked"] - lost.get(row["id"], 0)
-        for row in rows
-    }
-    for row in rows:
-        if rooms[row["id"]] >= amount:
-            return row
-    most = max(rooms.values(), default=0)
-    raise TooMuchBack(
-        f"At most {most} can still go back of what was collected.", pointer="/amount", most=most
-    )
 
 
 def _refund(decision: Decision, collect: RowMapping, amount: int) -> None:
@@ -215,44 +180,6 @@ def _refund(decision: Decision, collect: RowMapping, amount: int) -> None:
     decision.postings.append(Posting(f"ask:{refund.id}", "refund", (move,), reference))
     decision.payments.append(refund)
     decision.note("refund.asked", payment=encode("payment", refund.id), amount=amount)
-
-
-def _recover(connection: Connection, decision: Decision, missing: int) -> None:
-    """Take from the payee what was not paid on yet, and call back what was."""
-    exchange = decision.exchange
-    assert exchange.money_unit is not None
-    unpaid = _unpaid(connection, exchange)
-    if part := min(missing, unpaid):
-        move = Transfer(
-            money.member_account(exchange.payee_id),
-            money.receivable_account(exchange.id),
-            part,
-            exchange.money_unit,
-        )
-        key = f"recovered:{uuid7()}"
-        decision.postings.append(Posting(key, "recovered", (move,), money.reference(exchange.id)))
-    rest = losses.call_back(connection, decision, missing - part)
-    if rest:
-        decision.note("receivable.open", amount=rest, unit=exchange.money_unit)
-
-
-def _unpaid(connection: Connection, exchange: Exchange) -> int:
-    """Return what the exchange released to the payee and still stands on their balance."""
-    assert exchange.money_unit is not None
-    released = sum(
-        leg.share.to_payee for leg in exchange.legs if leg.sort == "money" and leg.share is not None
-    )
-    sent = connection.scalar(
-        text(
-            "SELECT coalesce(sum(amount), 0)::bigint FROM service.payment "
-            "WHERE platform_id = :platform_id AND exchange_id = :exchange_id AND kind = 'payout' "
-            "AND state NOT IN ('failed', 'canceled')"
-        ),
-        {"platform_id": exchange.platform_id, "exchange_id": exchange.id},
-    )
-    member = money.member_account(exchange.payee_id)
-    there = balance(connection, exchange.platform_id, member, exchange.money_unit)
-    return max(0, min(released - int(sent or 0), there))
 
 
 def _write(connection: Connection, exchange: Exchange, decision: Decision, rules: Rules) -> Done:

@@ -7,7 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, RowMapping, Table, Text, Uuid, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    Uuid,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from ledger.refusals import Refusal
@@ -31,6 +42,7 @@ chargeback: Final = Table(
     Column("reason", Text, nullable=False),
     Column("due_by", _INSTANT),
     Column("withdrawn", BigInteger, nullable=False, server_default="0"),
+    Column("lines", Integer, nullable=False, server_default="0"),
     Column("own_words", Text),
     Column("evidence", JSONB),
     Column("evidence_asked_at", _INSTANT),
@@ -126,6 +138,16 @@ def is_contested(connection: Connection, platform_id: UUID, exchange_id: UUID) -
         .limit(1)
     )
     return connection.scalar(query) is not None
+
+
+def taken(connection: Connection, platform_id: UUID, exchange_id: UUID) -> dict[UUID, int]:
+    """Return what banks have taken and not given back, in minor units, by collection."""
+    query = text(
+        "SELECT payment_id, sum(withdrawn)::bigint AS amount FROM service.chargeback "
+        "WHERE platform_id = :platform_id AND exchange_id = :exchange_id GROUP BY payment_id"
+    )
+    values = {"platform_id": platform_id, "exchange_id": exchange_id}
+    return {row.payment_id: row.amount for row in connection.execute(query, values)}
 
 
 def page(
