@@ -23,7 +23,7 @@ from service.exchanges.desk import Desk, at_once
 from service.payments import bank_payouts, inbox, payments
 from service.payments.inbox import Received
 from service.payments.payee import UnknownProviderObject
-from service.payments.port import ProviderRefused, Topic
+from service.payments.port import AmountDiffers, ProviderRefused, Topic
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +51,11 @@ def _apply(desk: Desk, now: datetime, events: Sequence[Received]) -> int:
         _FOLLOW[first.topic](desk, first, now)
         with db.transaction(desk.engine, first.platform_id) as connection:
             inbox.applied(connection, events, now)
+    except AmountDiffers as error:
+        _log.critical("amount_differs", provider_event=first.event_id, error=str(error))
+        for event in events:
+            inbox.refuse(desk.engine, event, str(error), now)
+        return 0
     except (Refusal, ProviderRefused) as refusal:
         for event in events:
             _not_ours(desk, event, str(refusal), now)
@@ -82,9 +87,14 @@ def _payment(desk: Desk, event: Received, now: datetime) -> None:
     if row is None or row["provider_ref"] is None:
         raise UnknownProviderObject(f"No payment of this platform has {event.object_ref}.")
     db.outside_transaction()
-    seen = desk.providers[event.provider].retrieve(event.platform_id, row["provider_ref"])
-    with db.transaction(desk.engine, event.platform_id) as connection:
-        reports.report(connection, event.platform_id, row["id"], seen, Rules(now, desk.codes))
+    try:
+        seen = desk.providers[event.provider].retrieve(event.platform_id, row["provider_ref"])
+        with db.transaction(desk.engine, event.platform_id) as connection:
+            reports.report(connection, event.platform_id, row["id"], seen, Rules(now, desk.codes))
+    except AmountDiffers as error:
+        with db.transaction(desk.engine, event.platform_id) as connection:
+            reports.alert(connection, event.platform_id, row["id"], str(error), now)
+        raise
 
 
 def _dispute(desk: Desk, event: Received, now: datetime) -> None:

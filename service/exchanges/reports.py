@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
@@ -18,12 +18,11 @@ from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange, State
 from service.ids import encode, uuid7
 from service.payments import customers, payments
-from service.payments.port import Fee, Object
+from service.payments.port import AmountDiffers, Fee, Object
 from service.payments.port import Status as Seen
 
-
-class AmountDiffers(RuntimeError):
-    """The provider's object is not for the amount that was asked: never booked, always an alert."""
+#: What a payment's ``failure`` says while the provider has another amount than was asked.
+DIFFERS: Final = "amount_differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,22 @@ def _check_amounts(row: RowMapping, seen: Object) -> None:
             f"payment {row['id']}: asked {wanted or row['amount']} {row['unit']}, the provider has "
             f"{taken if taken is not None else seen.amount} {seen.unit}"
         )
+
+
+def alert(
+    connection: Connection, platform_id: UUID, payment_id: UUID, why: str, now: datetime
+) -> None:
+    """Tell the platform, once, that the provider speaks of another amount than was asked.
+
+    Nothing is booked and nothing follows; the provider's own books show it to reconciliation.
+    """
+    row = payments.lock(connection, platform_id, payment_id)
+    if row["settled_at"] is not None or row["failure"] == DIFFERS:
+        return
+    payments.mark_failure(connection, row, DIFFERS)
+    facts = {"payment": encode("payment", payment_id), "detail": why}
+    event = outbox.NewEvent("payment.amount_differs", facts, member_id=row["member_id"])
+    outbox.append(connection, platform_id, [event], now)
 
 
 def _write(connection: Connection, exchange: Exchange, decision: Decision, now: datetime) -> None:

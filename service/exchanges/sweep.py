@@ -21,7 +21,12 @@ from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
 from service.payments import inbox, payments
-from service.payments.port import Object, ProviderRefused, ProviderUnavailable
+from service.payments.port import (
+    AmountDiffers,
+    Object,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from service.payments.sandbox import Sandbox
 from service.payments.tables import payment
 
@@ -113,6 +118,12 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
     except ProviderUnavailable as error:
         _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
         _later(desk, row, now, error.retry_after)
+        return 0
+    except AmountDiffers as error:
+        _log.critical("amount_differs", payment=str(row["id"]), error=str(error))
+        with db.transaction(desk.engine, platform_id) as connection:
+            reports.alert(connection, platform_id, row["id"], str(error), now)
+        _later(desk, row, now)
         return 0
     except Exception as error:  # whatever it is, it must not keep the others waiting
         _log.critical("payment_put_off", payment=str(row["id"]), exc_info=error)

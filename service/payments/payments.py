@@ -324,6 +324,15 @@ def uncount(connection: Connection, row: RowMapping) -> None:
             )
 
 
+def mark_failure(connection: Connection, row: RowMapping, failure: str) -> None:
+    """Keep what is wrong with a locked payment that is not settled by that."""
+    connection.execute(
+        update(payment)
+        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
+        .values(failure=failure)
+    )
+
+
 def mark_disputed(connection: Connection, row: RowMapping, since: datetime | None) -> None:
     """Say since when a bank contests a locked collection; None: it does not (any more)."""
     connection.execute(

@@ -196,8 +196,8 @@ class Movement:
     when it gave a fee back). The balance moves by ``amount - fee``. ``object_ref`` is the reference
     as it stands on our rows (a collection, refund, payout, reversal or dispute) or names the row
     (:func:`own_payment`), None if unknown.
-    ``kind``: collect, refund, refund_failure, payout, reversal, dispute, fee, other, or bank_payout:
-    the platform's own money on its way to its bank (below zero) or from it.
+    ``kind``: collect, refund, refund_failure, payout, reversal, dispute, fee, other, or
+    bank_payout: the platform's own money on its way to its bank (below zero) or from it.
     """
 
     ref: str
@@ -268,6 +268,10 @@ class ProviderRefused(Exception):
     def __init__(self, failure: str, detail: str) -> None:
         super().__init__(detail)
         self.failure = failure
+
+
+class AmountDiffers(RuntimeError):
+    """An object is not for the amount that was asked: never booked, always an alert."""
 
 
 class ForgedEvent(Refusal):

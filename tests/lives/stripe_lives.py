@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -18,9 +18,10 @@ from service.exchanges.advance import Outcome
 from service.exchanges.desk import Desk
 from service.exchanges.model import Exchange
 from service.exchanges.propose import Proposal
-from service.payments import connections, inbox, payees, poll
+from service.payments import connections, inbox, payees, poll, reconcile, resolutions
 from service.payments.port import ForgedEvent
 from service.payments.providers import Providers
+from service.payments.reconcile import Run
 from service.payments.stripe.provider import Stripe
 from tests.exchanges.world import SECRET, START, World
 from tests.stripe_server import Account, Endpoint, StripeServer
@@ -137,6 +138,17 @@ class StripeLives(World):
         self._bank_waits = False
         self.settle()
 
+    def told(self, kind: str) -> int:
+        """How often the platform was told of something."""
+        with db.transaction(self.engine, self.platform_id) as connection:
+            return int(
+                connection.scalar(
+                    text("SELECT count(*) FROM service.event WHERE platform_id = :p AND type = :k"),
+                    {"p": self.platform_id, "k": kind},
+                )
+                or 0
+            )
+
     def refs(self, exchange: Exchange, kind: str) -> list[str]:
         """Stripe's names of the exchange's payments of one kind, oldest first."""
         with db.transaction(self.engine, self.platform_id) as connection:
@@ -158,11 +170,37 @@ class StripeLives(World):
         """What Stripe says that it holds for the platform, available and pending."""
         return self.stripe.held(self.platform_id).get(unit, 0)
 
-    def agree(self, own: int = 0) -> None:
-        """Fail unless our books and Stripe's say the same, and every audit is clean.
+    def reconcile(self) -> list[Run]:
+        """Compare every day on which anything moved with Stripe's books, as if today were over."""
+        tomorrow = datetime.combine(self.now.date() + timedelta(days=1), time(), UTC)
+        self.ticks += 3600.0
+        days = {line.at.date() for line in self.stripe.movements(self.platform_id, START, tomorrow)}
+        with db.transaction(self.engine, self.platform_id) as connection:
+            query = text("SELECT recorded_at FROM ledger.posting WHERE platform_id = :p")
+            days |= {at.date() for at in connection.scalars(query, {"p": self.platform_id})}
+        runs = []
+        for day in sorted(day for day in days | {self.now.date()} if day < tomorrow.date()):
+            self.ticks += 3600.0
+            runs.append(
+                reconcile.reconcile(self.engine, self.stripe, self.platform_id, day, tomorrow)
+            )
+        return runs
 
-        ``own``: what the platform put there itself, and keeps no books on here.
+    def agree(self, own: int = 0) -> None:
+        """Fail unless our books and Stripe's say the same, line by line, and every audit is clean.
+
+        ``own``: what the platform put there itself; reconciliation books it.
         """
-        assert self.outside() + own == self.at_stripe()
+        unbooked = own - self.balance("platform:paid_out")
+        assert self.outside() + unbooked == self.at_stripe()
+        self.reconcile()
+        assert self.differences() == []
+        assert self.outside() == self.at_stripe()
         self.check()
         self.server.check()
+
+    def differences(self) -> list[str]:
+        """What reconciliation found and nothing has explained yet."""
+        with db.transaction(self.engine, self.platform_id) as connection:
+            found = resolutions.page(connection, self.platform_id, limit=100, open_=True)
+        return [f"{row['kind']} {row['subject']}" for row in found if row["kind"] != "in_flight"]

@@ -258,3 +258,21 @@ def test_a_call_that_is_lost_or_unanswered_is_made_again_and_counts_once(
     assert {"payout.succeeded", "refund.succeeded"} <= set(world.events(exchange))
     assert world.outside() == world.at_stripe() - 5_000 == -123
     world.check()
+
+
+def test_an_amount_that_is_not_what_was_asked_is_never_booked_and_told_once(
+    world: StripeLives,
+) -> None:
+    exchange = world.sale()
+    world.step(exchange, "fund", PAYER, payment_method="pm_card_authenticationRequired")
+    world.settle()
+    (intent,) = world.refs(exchange, "collect")
+    with world.server.world.lock:  # somebody's hand in Stripe's own pages
+        world.account.get("payment_intent", intent)["amount"] = 6_400
+    world.server.act(intent, succeed=True)
+    world.settle(duplicate=0.9)
+    world.pass_time(hours=1)
+    assert world.read(exchange).state is State.FUNDING
+    assert world.balance("provider:stripe") == 0
+    assert world.told("payment.amount_differs") == 1
+    world.check()

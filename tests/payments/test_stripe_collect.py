@@ -10,8 +10,15 @@ from uuid import UUID
 import pytest
 
 from service.ids import uuid7
-from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request, Status
-from service.payments.stripe.errors import AmountDiffers, KeyReused
+from service.payments.port import (
+    AmountDiffers,
+    Object,
+    ProviderRefused,
+    ProviderUnavailable,
+    Request,
+    Status,
+)
+from service.payments.stripe.errors import KeyReused
 from tests.payments.stripe_bench import RETURN, StripeBench
 
 INTENTS = "/v1/payment_intents"

@@ -7,8 +7,15 @@ from dataclasses import replace
 import pytest
 
 from service.ids import uuid7
-from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request, Status
-from service.payments.stripe.errors import AmountDiffers, KeyReused
+from service.payments.port import (
+    AmountDiffers,
+    Object,
+    ProviderRefused,
+    ProviderUnavailable,
+    Request,
+    Status,
+)
+from service.payments.stripe.errors import KeyReused
 from tests.payments.stripe_bench import RETURN, StripeBench
 
 TRANSFERS = "/v1/transfers"

@@ -8,10 +8,17 @@ import stripe
 from stripe.params.checkout import SessionCreateParams, SessionCreateParamsPaymentIntentData
 
 from service.ids import encode
-from service.payments.port import Object, ProviderRefused, ProviderUnavailable, Request, Status
+from service.payments.port import (
+    AmountDiffers,
+    Object,
+    ProviderRefused,
+    ProviderUnavailable,
+    Request,
+    Status,
+)
 from service.payments.stripe import intents
 from service.payments.stripe.client import Account
-from service.payments.stripe.errors import AmountDiffers, is_kept_failure
+from service.payments.stripe.errors import is_kept_failure
 from service.payments.stripe.keys import key_of
 from service.payments.stripe.money import from_stripe, to_stripe, unit_of
 from service.payments.stripe.objects import (

@@ -119,10 +119,6 @@ class KeyReused(RuntimeError):
     """An idempotency key of ours came with other parameters before: a bug, and an alert."""
 
 
-class AmountDiffers(RuntimeError):
-    """Stripe took another amount than was asked, by nobody's request of ours: an alert."""
-
-
 def decline(*codes: str | None) -> str:
     """Return what the first known of Stripe's ``codes`` means; a decline that says no more if none.
 

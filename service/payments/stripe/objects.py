@@ -10,8 +10,8 @@ from uuid import UUID
 
 import stripe
 
-from service.payments.port import Fee, Object, ProviderRefused, Request, Status
-from service.payments.stripe.errors import AmountDiffers, decline, refund_failure
+from service.payments.port import AmountDiffers, Fee, Object, ProviderRefused, Request, Status
+from service.payments.stripe.errors import decline, refund_failure
 from service.payments.stripe.money import from_stripe, unit_of
 
 #: Names of our facts on Stripe's objects.

@@ -16,6 +16,7 @@ from service.payments import connections
 from service.payments.connected import Connected, NotConnected
 from service.payments.port import Account as Payee
 from service.payments.port import (
+    AmountDiffers,
     BankPayout,
     Dispute,
     Event,
@@ -28,7 +29,6 @@ from service.payments.port import (
 )
 from service.payments.stripe import accounts, books, collect, disputes, events, out
 from service.payments.stripe.client import Account, Clients
-from service.payments.stripe.errors import AmountDiffers
 from service.payments.stripe.objects import parse_ref
 from service.payments.vault import SecretsUnreadable, Vault
 
