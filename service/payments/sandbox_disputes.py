@@ -69,12 +69,16 @@ def contest(
     answers the same object.
 
     Raises:
-        ProviderRefused: nothing was collected, or not as much is left.
+        ProviderRefused: nothing was collected, not as much is left, or the key came with something
+            else before.
     """
     left, unit = _left(connection, platform_id, collect_ref)
     digest = hashlib.sha256(f"{collect_ref}|{key}".encode()).hexdigest()[:32]
     ref = f"sb_{'warning' if kind == 'warning' else 'dispute'}_{digest}"
-    if _is_there(connection, platform_id, ref):
+    first = _made_before(connection, platform_id, ref)
+    if first is not None:
+        if first.reason != reason or amount not in {None, first.amount}:
+            raise ProviderRefused("key_reused", "This key came with something else before.")
         return ref
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
@@ -104,12 +108,12 @@ def contest(
     return ref
 
 
-def _is_there(connection: Connection, platform_id: UUID, ref: str) -> bool:
+def _made_before(connection: Connection, platform_id: UUID, ref: str) -> Any:
     query = text(
-        "SELECT EXISTS (SELECT FROM service.sandbox_dispute "
-        "WHERE platform_id = :platform_id AND ref = :ref)"
+        "SELECT amount, reason FROM service.sandbox_dispute "
+        "WHERE platform_id = :platform_id AND ref = :ref"
     )
-    return bool(connection.scalar(query, {"platform_id": platform_id, "ref": ref}))
+    return connection.execute(query, {"platform_id": platform_id, "ref": ref}).one_or_none()
 
 
 def close(

@@ -17,6 +17,8 @@ SCOPES: Final = (
     "exchanges:write",
     "payments:read",
     "payments:write",
+    "chargebacks:read",
+    "chargebacks:write",
     "payees:read",
     "payees:write",
     "books:read",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -60,6 +60,15 @@ def close(world: World, ref: str, outcome: str) -> None:
     world.sweep()
 
 
+def test_a_key_that_comes_with_something_else_is_refused(world: World) -> None:
+    _, collected = paid(world)
+    world.sandbox.contest(world.platform_id, collected, "dispute", 100, key="k")
+    with pytest.raises(ProviderRefused) as refusal:
+        world.sandbox.contest(world.platform_id, collected, "dispute", 200, key="k")
+    assert refusal.value.failure == "key_reused"
+    world.sweep()
+
+
 @pytest.mark.parametrize("amount", [None, 2_500])
 def test_a_dispute_takes_the_amount_and_a_fee_and_a_win_gives_the_amount_back(
     world: World, amount: int | None
@@ -106,11 +115,12 @@ def test_a_warning_is_read_as_one_and_can_be_answered_by_nobody(world: World) ->
     seen = world.sandbox.retrieve_warning(world.platform_id, ref)
     assert (seen.collect_ref, seen.actionable) == (collected, True)
     assert known(world, exchange)["kind"] == "warning"
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: world.sandbox.retrieve_dispute(world.platform_id, ref),
         lambda: world.sandbox.close_dispute(world.platform_id, ref, "won"),
         lambda: world.sandbox.submit_evidence(world.platform_id, ref, Evidence({})),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ProviderRefused, match="no such dispute"):
             call()
 

@@ -16,14 +16,18 @@ from service.db import SYSTEM, transaction
 from service.platforms.scopes import SCOPES
 from tests.http.client import Api, Server, at_once, problem
 
-#: POSTs that keep nothing, and the members' clicks in the sandbox: what was clicked stays clicked.
+#: POSTs that keep nothing, clicks in the sandbox (what was clicked stays clicked), and a provider's
+#: events, which carry an id of their own.
 HARMLESS = {
     "create_member_token",
     "quote_exchange",
     "check_stripe_connection",
     "act_on_sandbox_payment",
+    "decide_sandbox_chargeback",
     "create_payout_account_link",
     "act_on_sandbox_payout_account",
+    "receive_stripe_event",
+    "receive_stripe_payee_event",
 }
 
 

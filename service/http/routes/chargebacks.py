@@ -44,8 +44,8 @@ from service.payments.sandbox_disputes import SandboxDisputes
 
 router = APIRouter(prefix="/v1", tags=["Chargebacks"], route_class=StrictRoute)
 
-Reader = Annotated[Actor, Depends(platform_key("payments:read"))]
-Writer = Annotated[Actor, Depends(platform_key("payments:write"))]
+Reader = Annotated[Actor, Depends(platform_key("chargebacks:read"))]
+Writer = Annotated[Actor, Depends(platform_key("chargebacks:write"))]
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ def _shown(row: RowMapping) -> dict[str, Any]:
         "payment": encode("payment", row["payment_id"]),
         "provider_ref": row["ref"],
         "own_words": row["own_words"],
+        "answer_decided_at": row["evidence_asked_at"],
         "answered_at": row["evidence_sent_at"],
         "answer_failure": row["evidence_refused"],
         "left_unanswered": row["left_reason"],
@@ -161,13 +162,13 @@ async def add_to_evidence(
 
 
 @router.post(
-    "/chargebacks/{chargeback}/submit",
-    operation_id="submit_evidence",
-    summary="Send the evidence to the bank",
+    "/chargebacks/{chargeback}/answer",
+    operation_id="answer_chargeback",
+    summary="Answer the bank with the evidence",
     response_model=ChargebackOut,
     responses=documented(400, 404, 409),
 )
-async def submit_evidence(
+async def answer_chargeback(
     request: Request, chargeback: ChargebackId, actor: Writer, key: KeyHeader = None
 ) -> Response:
     """Now; most banks take one answer only. Otherwise it goes out a day before `due_by`."""

@@ -34,7 +34,10 @@ class ChargebackOut(Answer):
     reason: str = Field(description="As the provider says.")
     due_by: datetime | None = Field(description="Until when an answer is taken.")
     own_words: str | None = Field(description="What you tell the bank beside what is recorded.")
-    answered_at: datetime | None
+    answer_decided_at: datetime | None = Field(
+        description="Since when an answer is on its way; it is sent until the provider takes it."
+    )
+    answered_at: datetime | None = Field(description="When the provider took the answer.")
     answer_failure: str | None = Field(description="Why the provider took no answer.")
     left_unanswered: str | None = Field(description="Why no answer was given, if none was.")
     opened_at: datetime
