@@ -22,6 +22,7 @@ from service.clock import now
 from service.config import settings
 from service.exchanges import desk, sweep, timers
 from service.log import configure
+from service.payments import daily
 from service.platforms import answers
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +39,9 @@ app: Final = wake.make_queue(
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+        # Days that are over and were not reconciled: looked for often, so that none is missed by a
+        # worker that is restarted every day.
+        "reconcile": {"task": wake.RECONCILE, "schedule": 3600.0, "options": {"expires": 3600.0}},
         "forget": {"task": wake.FORGET, "schedule": 3600.0, "options": {"expires": 3600.0}},
     },
 )
@@ -103,6 +107,13 @@ def audit_books() -> None:
     _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
     for problem in proof.problems:
         _log.critical("books_problem", problem=str(problem))
+
+
+@app.task(name=wake.RECONCILE)
+def reconcile_days() -> None:
+    """Compare the providers' books of the days that are over with ours."""
+    wake.begin(_broker(), wake.RECONCILE)
+    daily.run(_engine(), _desk().providers, now())
 
 
 @app.task(name=wake.FORGET)

@@ -66,7 +66,7 @@ def export(parsed: argparse.Namespace, settings: Settings) -> int:
         engine = db.create_engine(url, pool_size=1)
         still = engine.execution_options(isolation_level="REPEATABLE READ")
         try:
-            with _output(parsed.output) as out, db.transaction(still, db.SYSTEM) as connection:
+            with output(parsed.output) as out, db.transaction(still, db.SYSTEM) as connection:
                 _write(out, write(connection, parsed.platform))
         finally:
             engine.dispose()
@@ -79,7 +79,7 @@ def _write(out: TextIO, lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def output(path: Path | None) -> Iterator[TextIO]:
     """Write to standard output, or to a file that appears only when it is whole."""
     if path is None:
         yield sys.stdout
@@ -115,6 +115,6 @@ def create_platform(parsed: argparse.Namespace, settings: Settings) -> int:
 
 def openapi(parsed: argparse.Namespace, _settings: Settings) -> int:
     """Write the contract as the application itself states it."""
-    with _output(parsed.output) as out:
+    with output(parsed.output) as out:
         out.write(as_yaml(create_app()))
     return 0

@@ -15,13 +15,14 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.refusals import Refusal
-from service.cli import commands
+from service.cli import commands, reconcile
 from service.cli.doctor import doctor
 from service.cli.doctor_stripe import doctor_stripe
 from service.cli.home import CommandError
 from service.cli.terminal import complain
 from service.cli.up import up
 from service.config import Settings, settings
+from service.exchanges import held_text
 
 _Run = Callable[[argparse.Namespace, Settings], int]
 
@@ -83,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     made = command("export", commands.export, "write a platform's books as plain-text accounting")
     made.add_argument("--format", required=True, choices=sorted(commands.FORMATS))
     made.add_argument("--platform", required=True, type=commands.platform_id, help="pl_…")
+    made.add_argument("--output", type=Path, help="file to write; standard output if not given")
+
+    made = command("reconcile", reconcile.run, "compare a provider's books of a day with ours")
+    made.add_argument("--day", type=reconcile.day, help="2026-11-21, in UTC; yesterday's if not")
+    made.add_argument("--platform", type=commands.platform_id, help="one platform's id (pl_…)")
+
+    made = command("held", reconcile.held, "write what is held, for whom, and what it would pay")
+    made.add_argument("--platform", required=True, type=commands.platform_id, help="pl_…")
+    made.add_argument("--format", required=True, choices=sorted(held_text.FORMATS))
     made.add_argument("--output", type=Path, help="file to write; standard output if not given")
 
     made = command("openapi", commands.openapi, "write the application's OpenAPI document")
