@@ -20,8 +20,8 @@ from service.exchanges.fees import FeeRule, quote
 from service.exchanges.kinds import SHAPES, Kind, LegRole, Shape
 from service.exchanges.model import Checkpoint, Leg
 from service.exchanges.refusals import InvalidTerms, UnknownUnit
+from service.exchanges.secured import deposit_defaults, deposit_json, secured
 from service.ids import uuid7
-from service.policies.deposits import STRATEGIES, TAKE_BEFORE, choose
 from service.policies.windows import (
     DECIDE_BY,
     ESCALATE_AFTER,
@@ -34,6 +34,8 @@ from service.policies.windows import (
 MOST_AMOUNT: Final = 10**15
 MOST_CHECKPOINTS: Final = 20
 MOST_LEGS_IN_ALL: Final = 20
+#: Who may bear it when a bank takes released money back.
+BEARERS: Final = ("platform", "payee")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,13 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
     windows = _windows(draft.windows)
     legs = _legs(draft, shape, points, units)
     _reach(draft.kind, legs, points, windows, now)
+    if draft.chargeback_borne_by not in BEARERS:
+        raise InvalidTerms(
+            f"A chargeback is borne by one of: {', '.join(BEARERS)}.",
+            pointer="/chargeback_borne_by",
+        )
     rule = draft.fee or FeeRule()
-    legs = _secured(_with_fees(legs, rule), draft, points, windows, now)
+    legs = secured(_with_fees(legs, rule), draft.deposit, points[-1].due_at, windows, now)
     terms: dict[str, Any] = {
         "kind": draft.kind,
         "title": draft.title,
@@ -114,12 +121,12 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
             "on_refund": rule.on_refund,
         },
         "windows": windows,
-        "deposit": _deposit_json(legs),
+        "deposit": deposit_json(legs),
         "chargeback": {"borne_by": draft.chargeback_borne_by}
         if any(leg.sort == "money" for leg in legs)
         else None,
         "provider": provider if any(leg.sort == "money" for leg in legs) else None,
-        "defaults": _defaults(legs, windows) + _deposit_defaults(legs),
+        "defaults": _defaults(legs, windows) + deposit_defaults(legs),
     }
     return Checked(terms, fingerprint(terms), legs, points)
 
@@ -308,61 +315,6 @@ def _with_fees(legs: tuple[Leg, ...], rule: FeeRule) -> tuple[Leg, ...]:
             raise InvalidTerms("The fee is larger than the price it is taken from.", pointer="/fee")
         result.append(replace(leg, payer_fee=payer_fee, payee_fee=payee_fee))
     return tuple(result)
-
-
-def _secured(
-    legs: tuple[Leg, ...],
-    draft: Draft,
-    points: tuple[Checkpoint, ...],
-    windows: Mapping[str, int],
-    now: datetime,
-) -> tuple[Leg, ...]:
-    """Say of each deposit in money how it is secured, from how long it must be."""
-    if draft.chargeback_borne_by not in {"platform", "payee"}:
-        raise InvalidTerms(
-            "A chargeback is borne by the platform or by the payee.", pointer="/chargeback_borne_by"
-        )
-    if draft.deposit not in STRATEGIES:
-        raise InvalidTerms(
-            f"A deposit is secured in one of these ways: {', '.join(STRATEGIES)}.",
-            pointer="/deposit",
-        )
-    in_money = [leg for leg in legs if leg.role is LegRole.DEPOSIT and leg.sort == "money"]
-    if not in_money:
-        if draft.deposit != "automatic":
-            raise InvalidTerms("There is no deposit in money to secure.", pointer="/deposit")
-        return legs
-    due = points[-1].due_at
-    until = None if due is None else due + timedelta(hours=windows["confirm_hours"])
-    strategy = choose(draft.deposit, until, now)
-    return tuple(replace(leg, strategy=strategy) if leg in in_money else leg for leg in legs)
-
-
-def _deposit_json(legs: tuple[Leg, ...]) -> dict[str, str] | None:
-    strategy = next((leg.strategy for leg in legs if leg.strategy is not None), None)
-    return None if strategy is None else {"strategy": strategy, "words": _DEPOSIT_WORDS[strategy]}
-
-
-#: What the parties read, and agree to, about the deposit.
-_DEPOSIT_WORDS: Final = {
-    "capture": "The deposit is taken at the payment and given back at the return.",
-    "authorise": "The deposit is blocked at the bank and not taken; if the return is late, it is "
-    "taken before the block ends, and given back at the return.",
-    "reauthorise": "The deposit is blocked at the bank and blocked anew as long as it lasts; if "
-    "the bank does not agree, it is taken before the block ends, and given back at the return.",
-}
-
-
-def _deposit_defaults(legs: tuple[Leg, ...]) -> list[dict[str, Any]]:
-    if not any(leg.secured_by_bank for leg in legs):
-        return []
-    return [
-        {
-            "when": "deposit_block_ends",
-            "hours_before": _hours(TAKE_BEFORE),
-            "outcome": "deposit_taken",
-        }
-    ]
 
 
 def _leg_json(leg: Leg) -> dict[str, Any]:

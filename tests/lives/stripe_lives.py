@@ -138,7 +138,7 @@ class StripeLives(World):
         self._bank_waits = False
         self.settle()
 
-    def told(self, kind: str) -> int:
+    def times_told(self, kind: str) -> int:
         """How often the platform was told of something."""
         with db.transaction(self.engine, self.platform_id) as connection:
             return int(

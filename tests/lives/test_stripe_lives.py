@@ -274,5 +274,5 @@ def test_an_amount_that_is_not_what_was_asked_is_never_booked_and_told_once(
     world.pass_time(hours=1)
     assert world.read(exchange).state is State.FUNDING
     assert world.balance("provider:stripe") == 0
-    assert world.told("payment.amount_differs") == 1
+    assert world.times_told("payment.amount_differs") == 1
     world.check()
