@@ -59,7 +59,8 @@ class ContestedWorld(World):
 
     def collect_ref(self, exchange: Exchange) -> str:
         """The provider's name of what the payer paid."""
-        return self.payments_of(exchange, "collect")[0]["provider_ref"]
+        ref: str = self.payments_of(exchange, "collect")[0]["provider_ref"]
+        return ref
 
     def payments_of(self, exchange: Exchange, kind: str) -> list[RowMapping]:
         """The exchange's payments of one kind, oldest first."""

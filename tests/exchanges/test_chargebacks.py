@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
 from uuid import UUID
@@ -13,9 +14,10 @@ from sqlalchemy import Engine, text
 from service import db
 from service.exchanges.model import Exchange, State
 from service.ids import uuid7
+from service.payments import payments
 from service.payments.payee import UnknownProviderObject
 from service.payments.port import ProviderRefused
-from service.payments.sandbox_disputes import DISPUTE_FEE
+from service.payments.sandbox_disputes import DISPUTE_FEE, Outcome
 from tests.exchanges.contested_world import PAYEE, PAYER, ContestedWorld
 
 
@@ -307,7 +309,7 @@ def test_told_in_any_order_and_any_number_of_times_the_books_are_the_same(
     for outcome in ("escalated", "lost"):
         for _ in range(rng.randrange(3)):
             world.follow(ref)
-        world.bank.close_dispute(world.platform_id, ref, outcome)  # type: ignore[arg-type]
+        world.bank.close_dispute(world.platform_id, ref, outcome)
     for _ in range(rng.randrange(3)):
         world.follow(ref)
     world.sweep()
@@ -335,3 +337,47 @@ def test_the_sandbox_refuses_to_contest_more_than_is_left_and_what_was_decided(
     world.decide(row, "won")
     with pytest.raises(ProviderRefused, match="decided otherwise"):
         world.decide(row, "lost")
+
+
+@pytest.mark.parametrize("decided", ["won", "lost"])
+def test_the_hold_limit_and_the_bank_in_two_processes_pay_the_payer_once(
+    world: ContestedWorld, decided: Outcome
+) -> None:
+    exchange = world.sold()
+    world.now += timedelta(days=85, seconds=1)
+    ref = world.bank.contest(world.platform_id, world.collect_ref(exchange), "dispute", 2_500)
+    with ThreadPoolExecutor(4) as pool:
+        fired = pool.submit(world.fire)
+        for followed in [pool.submit(world.follow, ref) for _ in range(3)]:
+            followed.result()
+        fired.result()
+    world.sweep()
+    world.bank.close_dispute(world.platform_id, ref, decided)
+    world.sweep()
+    world.pass_time(minutes=11)
+    assert world.read(exchange).closed_at is not None
+    assert outside_to(world, exchange) == 6_500
+    assert (world.missing(exchange), world.of(world.payer), expense(world)) == (0, 0, 0)
+    assert len(world.chargebacks(exchange)) == 1
+
+
+def test_a_process_that_dies_before_it_could_write_leaves_nothing_half_booked(
+    world: ContestedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = world.released(borne_by="payee")
+    ref = world.bank.contest(world.platform_id, world.collect_ref(exchange), "dispute", 2_500)
+    world.bank.close_dispute(world.platform_id, ref, "lost")
+    for step in ("mark_disputed", "create"):
+        with monkeypatch.context() as dying:
+            dying.setattr(payments, step, _die)
+            with pytest.raises(KeyboardInterrupt):
+                world.follow(ref)
+        assert world.chargebacks(exchange) == []
+        assert world.missing(exchange) == 0
+    world.sweep()
+    assert world.missing(exchange) == 0
+    assert [row["amount"] for row in world.payments_of(exchange, "reversal")] == [2_500]
+
+
+def _die(*_arguments: object) -> None:
+    raise KeyboardInterrupt
