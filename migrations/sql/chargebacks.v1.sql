@@ -53,7 +53,9 @@ CREATE TABLE service.chargeback (
 CREATE INDEX ix_chargeback_platform_id_exchange_id ON service.chargeback (platform_id, exchange_id);
 CREATE INDEX ix_chargeback_look_again_at ON service.chargeback (look_again_at)
     WHERE look_again_at IS NOT NULL;
-CREATE INDEX ix_chargeback_answer_due ON service.chargeback (coalesce(answer_at, due_by))
+CREATE INDEX ix_chargeback_answer_at ON service.chargeback (answer_at)
+    WHERE answer_at IS NOT NULL;
+CREATE INDEX ix_chargeback_due_by ON service.chargeback (due_by)
     WHERE kind = 'dispute' AND status IN ('warning', 'needs_response');
 CALL service.make_tenant_table('service.chargeback', 'SELECT, INSERT, UPDATE');
 

@@ -28,6 +28,7 @@ from service.events import outbox
 from service.exchanges import chargebacks, queries
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
+from service.exchanges.evidence_length import FIELD_MOST, lines_within, within
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
 from service.ids import encode
@@ -43,9 +44,6 @@ from service.platforms import members
 
 _log = structlog.get_logger(__name__)
 
-#: Characters that a provider takes in one field and in all (Stripe, "Update a dispute").
-FIELD_MOST: Final = 20_000
-TOTAL_MOST: Final = 150_000
 #: How many answers one round sends.
 BATCH: Final = 20
 _ANSWERABLE: Final = frozenset({DisputeStatus.WARNING, DisputeStatus.NEEDS_RESPONSE})
@@ -85,7 +83,7 @@ def pack(connection: Connection, row: RowMapping) -> Pack:
         "uncategorized_text": _statement(exchange, words, paid, money, row["own_words"]),
     }
     kept = {name: value for name, value in fields.items() if value}
-    return Pack(_within(kept), _is_right(exchange, words))
+    return Pack(within(kept), _is_right(exchange, words))
 
 
 def _is_right(exchange: Exchange, words: Sequence[RowMapping]) -> bool:
@@ -147,27 +145,7 @@ def _log_of(connection: Connection, exchange: Exchange) -> str:
     for row in connection.execute(_EVENTS, values):
         facts = [f"{name} {row.data[name]}" for name in _TOLD if row.data.get(name) is not None]
         lines.append(" ".join([_at(row.at), row.type, *facts]))
-    return _lines_within(lines, FIELD_MOST)
-
-
-def _lines_within(lines: Sequence[str], most: int) -> str:
-    """Join lines; of too many, the first and the last stay and the middle says how many left."""
-    whole = "\n".join(lines)
-    if len(whole) <= most:
-        return whole
-    head: list[str] = []
-    tail: list[str] = []
-    room = most - 60
-    for number in range(len(lines)):
-        side, line = (
-            (head, lines[number // 2]) if number % 2 == 0 else (tail, lines[-1 - number // 2])
-        )
-        if len(line) + 1 > room:
-            break
-        room -= len(line) + 1
-        side.append(line)
-    left_out = len(lines) - len(head) - len(tail)
-    return "\n".join([*head, f"({left_out} further lines left out)", *reversed(tail)])
+    return lines_within(lines, FIELD_MOST)
 
 
 def _policy(exchange: Exchange) -> str:
@@ -244,23 +222,6 @@ def _payment(row: RowMapping, money: _Money) -> str:
     return f"- {row['kind']} of {money(row['amount'], row['unit'])}: {row['state']}{settled}{ref}"
 
 
-_CUT: Final = " […]"
-
-
-def _within(fields: Mapping[str, str]) -> dict[str, str]:
-    """Keep each field and all together within their length; free text gives way first."""
-    left = TOTAL_MOST
-    kept: dict[str, str] = {}
-    for name in sorted(fields, key=lambda one: (one == "uncategorized_text", one)):
-        value, room = fields[name], min(FIELD_MOST, left)
-        if len(value) > room:
-            value = value[: max(0, room - len(_CUT))] + _CUT if room > len(_CUT) else ""
-        if value:
-            kept[name] = value
-            left -= len(value)
-    return kept
-
-
 def say(connection: Connection, platform_id: UUID, chargeback_id: UUID, words: str | None) -> None:
     """Keep what the platform wants to tell the bank beside what we know.
 
@@ -270,7 +231,8 @@ def say(connection: Connection, platform_id: UUID, chargeback_id: UUID, words: s
     """
     row = contests.lock(connection, platform_id, chargeback_id)
     _must_be_open(row)
-    contests.update(connection, row, own_words=words)
+    left = None if words else row["left_reason"]  # what is said late may still be in time
+    contests.update(connection, row, own_words=words, left_reason=left)
 
 
 def _must_be_open(row: RowMapping) -> None:
@@ -322,33 +284,46 @@ def _decide(connection: Connection, row: RowMapping, made: Pack, now: datetime) 
 def send(desk: Desk, platform_id: UUID, chargeback_id: UUID, now: datetime) -> None:
     """Send what was decided, and write what the provider said; again is harmless.
 
+    If the bank takes no answer any more, the provider is asked whether it has ours: one that was
+    taken and whose receipt was lost was given; one that never arrived came too late.
+
     Raises:
         ProviderUnavailable: nothing is known; a later round sends it again.
     """
     with db.transaction(desk.engine, platform_id) as connection:
         row = contests.find(connection, platform_id, chargeback_id)
-    if not _is_decided(row) or row["status"] not in _ANSWERABLE:
+    if not _is_decided(row) or row["evidence_refused"] is not None:
         return
     db.outside_transaction()
-    provider = desk.providers[row["provider"]]
+    provider, ref = desk.providers[row["provider"]], row["ref"]
     try:
-        seen = provider.submit_evidence(platform_id, row["ref"], Evidence(row["evidence"]))
+        if row["status"] in _ANSWERABLE:
+            seen = provider.submit_evidence(platform_id, ref, Evidence(row["evidence"]))
+        else:
+            seen = provider.retrieve_dispute(platform_id, ref)
     except ProviderRefused as refusal:
         with db.transaction(desk.engine, platform_id) as connection:
-            refused = contests.lock(connection, platform_id, chargeback_id)
-            contests.update(connection, refused, evidence_refused=refusal.failure, answer_at=None)
-            _tell(connection, refused, "chargeback.answer_refused", now, failure=refusal.failure)
+            _refused(connection, row, refusal.failure, now)
         return
     with db.transaction(desk.engine, platform_id) as connection:
         rules = Rules(now, desk.codes)
         # The order of locks is the exchange's first; what the answer changed is written after it.
         chargebacks.record(connection, platform_id, row["provider"], seen, rules)
+        if not seen.evidence_submitted:
+            _refused(connection, row, "too_late", now)
+            return
         sent = contests.lock(connection, platform_id, chargeback_id)
         if sent["evidence_sent_at"] is None:
-            contests.update(
-                connection, sent, evidence_sent_at=now, answered_as=row["status"], answer_at=None
-            )
+            inquiry = row["status"] == DisputeStatus.WARNING
+            of = DisputeStatus.WARNING if inquiry else DisputeStatus.NEEDS_RESPONSE
+            contests.update(connection, sent, evidence_sent_at=now, answered_as=of, answer_at=None)
             _tell(connection, sent, "chargeback.answered", now)
+
+
+def _refused(connection: Connection, row: RowMapping, failure: str, now: datetime) -> None:
+    row = contests.lock(connection, row["platform_id"], row["id"])
+    contests.update(connection, row, evidence_refused=failure, answer_at=None)
+    _tell(connection, row, "chargeback.answer_refused", now, failure=failure)
 
 
 def answer_due(desk: Desk, now: datetime, only: UUID | None = None) -> int:
@@ -377,8 +352,11 @@ def _prepare(desk: Desk, claimed: RowMapping, now: datetime) -> bool:
     """Decide the answer if that was not done; tell whether there is one to send."""
     with db.transaction(desk.engine, claimed["platform_id"]) as connection:
         row = contests.lock(connection, claimed["platform_id"], claimed["id"])
-        if row["status"] not in _ANSWERABLE or _is_decided(row):
-            return bool(_is_decided(row))
+        if _is_decided(row):
+            return True
+        if row["status"] not in _ANSWERABLE:
+            contests.update(connection, row, answer_at=None)
+            return False
         made = pack(connection, row)
         if made.right or row["own_words"]:
             _decide(connection, row, made, now)

@@ -188,10 +188,9 @@ _CLAIM_ANSWERS: Final = text(
     "UPDATE service.chargeback AS c SET answer_at = :later FROM ("
     " SELECT platform_id, id FROM service.chargeback"
     " WHERE (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
-    "  AND kind = 'dispute' AND status IN ('warning', 'needs_response')"
-    "  AND answered_as IS DISTINCT FROM status AND evidence_refused IS NULL"
-    "  AND left_reason IS NULL AND coalesce(answer_at, due_by) <= CASE"
-    "   WHEN answer_at IS NULL THEN CAST(:ahead AS timestamptz) ELSE CAST(:now AS timestamptz) END"
+    "  AND evidence_refused IS NULL AND (answer_at <= :now"
+    "   OR answer_at IS NULL AND due_by <= :ahead AND left_reason IS NULL AND kind = 'dispute'"
+    "    AND status IN ('warning', 'needs_response') AND answered_as IS DISTINCT FROM status)"
     " ORDER BY due_by LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
     "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*"
 )

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from service import db
-from service.exchanges.evidence import FIELD_MOST, TOTAL_MOST, NothingToShow
+from service.exchanges.evidence import NothingToShow
+from service.exchanges.evidence_length import FIELD_MOST, TOTAL_MOST, lines_within
 from service.payments.contests import ChargebackOver
 from service.payments.port import Dispute, Evidence, ProviderUnavailable
 from service.payments.stripe.disputes import EVIDENCE_FIELDS
@@ -117,6 +118,9 @@ def test_a_payer_who_confirmed_nothing_is_right_by_our_records_and_the_bank_is_l
     assert shown_to_the_bank(world, row["ref"]) is None
     assert len(world.told("chargeback.left_unanswered")) == 1
     assert world.answer() == 0
+    world.say(row, "They have it: here is what they wrote.")
+    assert world.answer() == 1
+    assert shown_to_the_bank(world, row["ref"]) is not None
 
 
 def test_a_confirmation_taken_back_is_none(world: ContestedWorld) -> None:
@@ -178,6 +182,50 @@ def test_an_answer_whose_receipt_was_lost_is_sent_again_as_it_was(world: Contest
     answered = world.chargeback(row["id"])
     assert answered["evidence_sent_at"] == world.now
     assert shown_to_the_bank(world, row["ref"]) == answered["evidence"]
+
+
+def test_an_answer_whose_receipt_was_lost_was_given_even_if_the_bank_decided_meanwhile(
+    world: ContestedWorld,
+) -> None:
+    row = world.contest(world.released())
+    world.use(_Silent(world.engine, SECRET, lambda: world.now))
+    world.agree_to_answer(row)
+    with pytest.raises(ProviderUnavailable):
+        world.send(row)
+    assert world.decide(row, "won")["status"] == "won"
+    world.now += timedelta(minutes=10)
+    assert world.answer() == 1
+    answered = world.chargeback(row["id"])
+    assert answered["evidence_sent_at"] == world.now
+    assert answered["answered_as"] == "needs_response"
+    assert len(world.told("chargeback.answered")) == 1
+
+
+def test_an_answer_that_the_bank_did_not_wait_for_was_not_given(world: ContestedWorld) -> None:
+    row = world.contest(world.released())
+    world.agree_to_answer(row)
+    world.decide(row, "lost")
+    world.now += timedelta(minutes=10)
+    assert world.answer() == 1
+    refused = world.chargeback(row["id"])
+    assert (refused["evidence_refused"], refused["evidence_sent_at"]) == ("too_late", None)
+    assert shown_to_the_bank(world, row["ref"]) is None
+    world.now += timedelta(hours=1)
+    assert world.answer() == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50, 5_000])
+def test_of_too_many_lines_the_first_and_the_last_stay(count: int) -> None:
+    lines = [f"line {number}" for number in range(count)]
+    cut = lines_within(lines, 300)
+    assert len(cut) <= 300
+    told = cut.splitlines()
+    if len("\n".join(lines)) <= 300:
+        assert told == lines
+        return
+    (left_out,) = [line for line in told if line.startswith("(")]
+    assert (told[0], told[-1]) == (lines[0], lines[-1])
+    assert int(left_out[1:].split()[0]) == count - (len(told) - 1)
 
 
 def test_an_answer_that_comes_too_late_is_refused_and_not_tried_again(
