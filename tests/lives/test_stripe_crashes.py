@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.exchanges.test_crashes import crashing, kill_at_every_moment
+from tests.exchanges.test_crashes import crashing, kill_at_moments
 from tests.lives.stripe_lives import StripeLives
 
 
@@ -13,7 +13,7 @@ def test_a_kill_between_any_row_call_and_record_loses_and_doubles_nothing(
     world: StripeLives, database_url: str
 ) -> None:
     with crashing("tests.lives.crash_child", database_url, world.server.url) as crasher:
-        moments = kill_at_every_moment(world, crasher)
+        moments = kill_at_moments(world, crasher)
     assert moments > 30
     world.pass_time(hours=1)
     world.agree()
