@@ -238,7 +238,7 @@ def _insist(world: StripeLives, fault: str) -> None:
             world.pass_time(hours=6)
 
 
-@pytest.mark.parametrize("fault", ["before", "after", "500", "500_after", "429", "timeout_after"])
+@pytest.mark.parametrize("fault", ["before", "after", "500", "500_after", "429"])
 def test_a_call_that_is_lost_or_unanswered_is_made_again_and_counts_once(
     world: StripeLives, fault: Any
 ) -> None:
