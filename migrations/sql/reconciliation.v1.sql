@@ -64,6 +64,8 @@ CREATE TABLE service.reconciliation_difference (
     reason       text,
     resolved_by  text,
     member_id    uuid,
+    -- The difference that says the opposite: each of the two took the other back.
+    reversed_by  uuid,
     CONSTRAINT pk_reconciliation_difference PRIMARY KEY (platform_id, id),
     CONSTRAINT uq_reconciliation_difference_subject
         UNIQUE (platform_id, provider, kind, subject),
@@ -74,7 +76,7 @@ CREATE TABLE service.reconciliation_difference (
     CONSTRAINT ck_reconciliation_difference_kind CHECK (kind IN (
         'ours_only', 'theirs_only', 'amount_differs', 'balance_differs', 'in_flight')),
     CONSTRAINT ck_reconciliation_difference_resolution CHECK (resolution IN (
-        'healed', 'platform_bears', 'belongs_to_member', 'explained')),
+        'healed', 'platform_bears', 'belongs_to_member', 'reversed_by_provider', 'explained')),
     CONSTRAINT ck_reconciliation_difference_resolved CHECK (
         (resolved_at IS NULL) = (resolution IS NULL)),
     CONSTRAINT ck_reconciliation_difference_reason CHECK (
@@ -82,6 +84,8 @@ CREATE TABLE service.reconciliation_difference (
         OR (reason IS NOT NULL AND resolved_by IS NOT NULL)),
     CONSTRAINT ck_reconciliation_difference_member CHECK (
         (member_id IS NOT NULL) = (resolution IS NOT DISTINCT FROM 'belongs_to_member')),
+    CONSTRAINT ck_reconciliation_difference_reversed_by CHECK (
+        (reversed_by IS NOT NULL) = (resolution IS NOT DISTINCT FROM 'reversed_by_provider')),
     CONSTRAINT ck_reconciliation_difference_suspended CHECK (
         NOT suspended OR kind IN ('theirs_only', 'amount_differs'))
 );
@@ -136,3 +140,5 @@ CREATE INDEX ix_posting_recorded_at ON ledger.posting
 
 -- When an object of the sandbox's came to its end, as a line of its books.
 ALTER TABLE service.sandbox_object ADD COLUMN settled_at timestamptz;
+CREATE INDEX ix_sandbox_object_settled_at
+    ON service.sandbox_object (platform_id, settled_at, ref) WHERE status = 'succeeded';

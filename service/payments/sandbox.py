@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 from service import db
 from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
+from service.payments.sandbox_books import SandboxBooks
 from service.payments.sandbox_disputes import SandboxDisputes, contested
 from service.payments.sandbox_events import SandboxEvents, tell
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
@@ -36,6 +37,7 @@ _INSERT: Final = text(
 # A block ends by itself: what has become authorised will become canceled.
 _MOVE: Final = text(
     "UPDATE service.sandbox_object SET status = becomes, "
+    "settled_at = CASE WHEN becomes <> 'authorised' THEN CAST(:now AS timestamptz) END, "
     "becomes = CASE becomes WHEN 'authorised' THEN 'canceled' END, "
     "becomes_at = CASE becomes WHEN 'authorised' THEN capture_before END "
     "WHERE (platform_id, ref) IN (SELECT platform_id, ref FROM service.sandbox_object "
@@ -45,7 +47,7 @@ _MOVE: Final = text(
 )
 
 
-class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
+class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
     name = "sandbox"
@@ -143,10 +145,16 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
             changed = connection.execute(
                 text(
                     "UPDATE service.sandbox_object SET status = 'succeeded', captured = :amount, "
-                    "becomes = NULL, becomes_at = NULL WHERE platform_id = :platform_id "
-                    "AND ref = :ref AND status = 'authorised' AND amount >= :amount"
+                    "becomes = NULL, becomes_at = NULL, settled_at = :now "
+                    "WHERE platform_id = :platform_id AND ref = :ref "
+                    "AND status = 'authorised' AND amount >= :amount"
                 ),
-                {"platform_id": platform_id, "ref": ref, "amount": amount},
+                {
+                    "platform_id": platform_id,
+                    "ref": ref,
+                    "amount": amount,
+                    "now": self._clock(),
+                },
             )
             if changed.rowcount:
                 tell(connection, platform_id, ref, "collect.captured", self._clock())
@@ -162,10 +170,11 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
             changed = connection.execute(
                 text(
                     "UPDATE service.sandbox_object SET status = 'canceled', becomes = NULL, "
-                    "becomes_at = NULL WHERE platform_id = :platform_id AND ref = :ref "
+                    "becomes_at = NULL, settled_at = :now "
+                    "WHERE platform_id = :platform_id AND ref = :ref "
                     "AND status IN ('pending', 'requires_action', 'authorised')"
                 ),
-                {"platform_id": platform_id, "ref": ref},
+                {"platform_id": platform_id, "ref": ref, "now": self._clock()},
             )
             if changed.rowcount:
                 tell(connection, platform_id, ref, "collect.canceled", self._clock())
@@ -187,7 +196,9 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
                     " WHEN capture = 'manual' THEN 'authorised' ELSE 'succeeded' END, "
                     "becomes = CASE WHEN :succeed AND capture = 'manual' THEN 'canceled' END, "
                     "becomes_at = CASE WHEN :succeed AND capture = 'manual' "
-                    " THEN capture_before END "
+                    " THEN capture_before END, settled_at = CASE "
+                    " WHEN :succeed AND capture = 'manual' THEN NULL "
+                    " ELSE CAST(:now AS timestamptz) END "
                     "WHERE platform_id = :platform_id AND ref = :ref "
                     "AND status = 'requires_action'"
                 ),
@@ -196,6 +207,7 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes):
                     "ref": ref,
                     "succeed": succeed,
                     "failure": None if succeed else "authentication_failed",
+                    "now": self._clock(),
                 },
             )
             row = self._read(connection, platform_id, ref)

@@ -1,73 +1,102 @@
-"""The sandbox provider's own books: what moved there and when, and what it holds for a platform.
+"""The sandbox provider's own books: a line for everything that moved what it holds.
 
-Read from the sandbox's memory alone (``service.sandbox_*``), never from ours: it stands for a
-company elsewhere whose books are to be compared with our own.
+As with a real provider they are written there, not here: nothing of ours has a part in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from heapq import merge
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Engine, text
 
+from service import db
 from service.payments.port import Movement
 from service.payments.sandbox_disputes import lines
 
-#: What an object added to what the sandbox holds, minor units; a block at a bank adds nothing.
-_AMOUNT: Final = (
-    "CASE WHEN kind IN ('collect', 'reversal') THEN coalesce(captured, amount) ELSE -amount END"
+#: Lines that are read at a time.
+PAGE: Final = 500
+
+_SIGNED: Final = (
+    "CASE WHEN kind IN ('collect', 'reversal') THEN 1 ELSE -1 END * coalesce(captured, amount)"
 )
-_OBJECTS: Final = text(
-    f"SELECT ref, kind, {_AMOUNT} AS amount, unit, settled_at "  # noqa: S608 - our own constants
+_LINES: Final = text(
+    f"SELECT ref, kind, {_SIGNED} AS amount, unit, settled_at "  # noqa: S608 - our own words
     "FROM service.sandbox_object WHERE platform_id = :platform_id AND status = 'succeeded' "
-    "AND settled_at >= :since AND settled_at < :until"
+    "AND settled_at >= :since AND settled_at < :until "
+    "AND (settled_at, ref) > (:after_at, :after_ref) ORDER BY settled_at, ref LIMIT :limit"
 )
 _DISPUTES: Final = text(
-    "SELECT * FROM service.sandbox_dispute AS d WHERE d.platform_id = :platform_id "
-    "AND EXISTS (SELECT FROM jsonb_array_elements(d.movements) AS m "
-    "  WHERE CAST(m->>'at' AS timestamptz) >= :since AND CAST(m->>'at' AS timestamptz) < :until)"
+    "SELECT ref, unit, movements FROM service.sandbox_dispute WHERE platform_id = :platform_id "
+    "AND kind = 'dispute' AND EXISTS (SELECT FROM jsonb_array_elements(movements) AS line "
+    " WHERE CAST(line->>'at' AS timestamptz) >= :since "
+    " AND CAST(line->>'at' AS timestamptz) < :until) ORDER BY ref"
 )
 _HELD: Final = text(
-    f"SELECT unit, sum({_AMOUNT})::bigint AS amount "  # noqa: S608 - our own constants
-    "FROM service.sandbox_object WHERE platform_id = :platform_id AND status = 'succeeded' "
-    "GROUP BY unit UNION ALL "
-    "SELECT d.unit, sum(CAST(m->>'amount' AS bigint) - CAST(m->>'fee' AS bigint))::bigint "
-    "FROM service.sandbox_dispute AS d, jsonb_array_elements(d.movements) AS m "
-    "WHERE d.platform_id = :platform_id GROUP BY d.unit"
+    f"SELECT unit, sum(amount)::bigint AS amount FROM ("  # noqa: S608 - our own words
+    f" SELECT unit, {_SIGNED} AS amount FROM service.sandbox_object "
+    " WHERE platform_id = :platform_id AND status = 'succeeded' "
+    " UNION ALL "
+    " SELECT d.unit, CAST(line->>'amount' AS bigint) - CAST(line->>'fee' AS bigint) "
+    " FROM service.sandbox_dispute d, jsonb_array_elements(d.movements) AS line "
+    " WHERE d.platform_id = :platform_id) moved GROUP BY unit"
 )
 
 
-def movements(
-    connection: Connection, platform_id: UUID, since: datetime, until: datetime
-) -> list[Movement]:
-    """Return what moved in ``[since, until)``, oldest first.
+class SandboxBooks:
+    """The part of the sandbox provider that shows its books."""
 
-    What failed or was called back has moved nothing and has no line.
-    """
-    values = {"platform_id": platform_id, "since": since, "until": until}
-    found = [_line(row) for row in connection.execute(_OBJECTS, values).mappings()]
-    for row in connection.execute(_DISPUTES, values).mappings():
-        found += [line for line in lines(row) if since <= line.at < until]
-    return sorted(found, key=lambda line: (line.at, line.ref))
+    _engine: Engine
 
+    def movements(self, platform_id: UUID, since: datetime, until: datetime) -> Iterator[Movement]:
+        """Read what moved in ``[since, until)``, oldest first, a page at a time."""
+        return merge(
+            self._payments(platform_id, since, until),
+            self._contested(platform_id, since, until),
+            key=lambda line: line.at,
+        )
 
-def _line(row: RowMapping) -> Movement:
-    return Movement(
-        ref=f"{row['ref']}_settled",
-        kind=row["kind"],
-        object_ref=row["ref"],
-        amount=row["amount"],
-        fee=0,
-        unit=row["unit"],
-        at=row["settled_at"],
-    )
+    def _payments(self, platform_id: UUID, since: datetime, until: datetime) -> Iterator[Movement]:
+        after_at, after_ref = since, ""
+        while True:
+            with db.transaction(self._engine, db.SYSTEM) as connection:
+                rows = connection.execute(
+                    _LINES,
+                    {
+                        "platform_id": platform_id,
+                        "since": since,
+                        "until": until,
+                        "after_at": after_at,
+                        "after_ref": after_ref,
+                        "limit": PAGE,
+                    },
+                ).all()
+            for row in rows:
+                yield Movement(
+                    ref=f"{row.ref}_line",
+                    kind=row.kind,
+                    object_ref=row.ref,
+                    amount=row.amount,
+                    fee=0,
+                    unit=row.unit,
+                    at=row.settled_at,
+                )
+            if len(rows) < PAGE:
+                return
+            after_at, after_ref = rows[-1].settled_at, rows[-1].ref
 
+    def _contested(self, platform_id: UUID, since: datetime, until: datetime) -> Iterator[Movement]:
+        values = {"platform_id": platform_id, "since": since, "until": until}
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            rows = connection.execute(_DISPUTES, values).mappings().all()
+        found = [line for row in rows for line in lines(row) if since <= line.at < until]
+        yield from sorted(found, key=lambda line: line.at)
 
-def held(connection: Connection, platform_id: UUID) -> dict[str, int]:
-    """Return what the sandbox holds for the platform, in minor units by unit."""
-    found: dict[str, int] = {}
-    for row in connection.execute(_HELD, {"platform_id": platform_id}):
-        found[row.unit] = found.get(row.unit, 0) + row.amount
-    return found
+    def held(self, platform_id: UUID) -> Mapping[str, int]:
+        """Return what the sandbox holds for the platform, in minor units by unit."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            rows = connection.execute(_HELD, {"platform_id": platform_id})
+            return {row.unit: row.amount for row in rows}

@@ -93,6 +93,7 @@ sandbox_object: Final = Table(
     Column("capture", Text, nullable=False, server_default="automatic"),
     Column("captured", BigInteger),
     Column("capture_before", _INSTANT),
+    Column("settled_at", _INSTANT),
 )
 
 sandbox_event: Final = Table(
