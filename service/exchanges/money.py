@@ -164,7 +164,7 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool
         # What the bank gave back to the payer already is theirs, whatever was agreed since.
         by_bank = 0 if leg.sort != "money" or exchange.is_blocked(leg) else taken_back
         part = min(to_payee[leg.id], max(0, leg.amount - by_bank))
-        share = share_out(leg, part, on_refund)
+        share = _bank_first(share_out(leg, part, on_refund), by_bank)
         by_bank = min(by_bank, share.to_payer)
         taken_back -= by_bank
         decision.postings.append(_outcome(exchange, leg, share, by_bank))
@@ -185,6 +185,12 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool
     decision.exchange = replace(exchange.with_legs(settled), charged_back=taken_back)
     for collect_id, sides in owed.items():
         _pay_on(decision, exchange, collect_id, sides)
+
+
+def _bank_first(share: Share, by_bank: int) -> Share:
+    """Let a fee that would be kept give way to what the bank has given the payer already."""
+    short = min(share.to_fees, max(0, by_bank - share.to_payer))
+    return replace(share, to_payer=share.to_payer + short, to_fees=share.to_fees - short)
 
 
 def _outcome_event(to_payee: int, amount: int) -> str:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from service import db
+from service.exchanges.fees import FeeRule
 from service.exchanges.model import Exchange, State
 from service.ids import uuid7
 from service.payments import payments
@@ -337,6 +338,21 @@ def test_the_sandbox_refuses_to_contest_more_than_is_left_and_what_was_decided(
     world.decide(row, "won")
     with pytest.raises(ProviderRefused, match="decided otherwise"):
         world.decide(row, "lost")
+
+
+@pytest.mark.parametrize("amount", [6_400, 6_501, 6_629])
+def test_a_fee_that_the_terms_keep_gives_way_to_what_the_bank_took(
+    world: ContestedWorld, amount: int
+) -> None:
+    fee = FeeRule(fixed=130, borne_by="payer", on_refund="kept")
+    exchange = world.funded(world.sale(6_500, fee=fee))
+    world.decide(world.contest(exchange, amount), "lost")
+    world.both_confirm(exchange)
+    world.sweep()
+    assert world.missing(exchange) == 0
+    paid = sum(row["amount"] for row in world.payments_of(exchange, "payout"))
+    sent = sum(given for given, _ in refunds(world, exchange))
+    assert amount + sent + paid + world.balance("platform:fees") == 6_630
 
 
 @pytest.mark.parametrize("decided", ["won", "lost"])
