@@ -19,6 +19,7 @@ _KINDS: Final = {
     "transit": "payment",
     "payment": "payment",
     "exchange": "exchange",
+    "difference": "difference",
 }
 
 

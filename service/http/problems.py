@@ -37,7 +37,7 @@ from service.exchanges import evidence, leaving, losses, payouts, returns
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
-from service.payments import connected, contests
+from service.payments import connected, contests, reconcile, resolutions
 from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
@@ -80,6 +80,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     members.MemberNotFound: 404,
     exchanges.ExchangeNotFound: 404,
     contests.ChargebackNotFound: 404,
+    resolutions.DifferenceNotFound: 404,
     PaymentNotFound: 404,
     payees.PayoutAccountNotFound: 404,
     payees.UnknownProviderObject: 404,
@@ -113,6 +114,11 @@ STATUS: Final[dict[type[Refusal], int]] = {
     losses.NothingMissing: 409,
     contests.ChargebackOver: 409,
     evidence.NothingToShow: 409,
+    resolutions.DifferenceResolved: 409,
+    resolutions.DifferenceInFlight: 409,
+    resolutions.StillUnexplained: 409,
+    resolutions.MemberHasLess: 409,
+    reconcile.DayNotOver: 409,
     payees.PayeeNotReady: 409,
     payees.PayoutAccountElsewhere: 409,
     payees.ProviderDeclined: 409,
@@ -134,6 +140,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     books.InvalidUnit: 422,
     books.InvalidPosting: 422,
     returns.TooMuchBack: 422,
+    resolutions.MemberUnclear: 422,
+    resolutions.NotReversed: 422,
     exchanges.InvalidTerms: 422,
     exchanges.UnknownMember: 422,
     exchanges.ErasedMember: 422,

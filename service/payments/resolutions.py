@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
@@ -25,6 +27,7 @@ class Resolution(StrEnum):
     HEALED = "healed"  # its other half came: nobody had to say anything
     PLATFORM_BEARS = "platform_bears"
     BELONGS_TO_MEMBER = "belongs_to_member"
+    REVERSED_BY_PROVIDER = "reversed_by_provider"  # two lines of theirs undo each other
     EXPLAINED = "explained"
 
 
@@ -58,6 +61,12 @@ class MemberUnclear(Refusal):
     code = "member_unclear"
 
 
+class NotReversed(Refusal):
+    """The other difference is not the opposite of this one."""
+
+    code = "not_reversed"
+
+
 class MemberHasLess(Refusal):
     """The member's balance does not have what would be taken from it."""
 
@@ -70,19 +79,30 @@ def find(connection: Connection, platform_id: UUID, difference_id: UUID) -> RowM
     Raises:
         DifferenceNotFound
     """
-    return _find(connection, platform_id, difference_id, "")
+    return _find(connection, platform_id, [difference_id])[difference_id]
 
 
-def _find(connection: Connection, platform_id: UUID, difference_id: UUID, lock: str) -> RowMapping:
+def _find(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID], lock: str = ""
+) -> dict[UUID, RowMapping]:
     query = text(
         "SELECT * FROM service.reconciliation_difference "  # noqa: S608 - our own words
-        f"WHERE platform_id = :platform_id AND id = :id {lock}"
+        f"WHERE platform_id = :platform_id AND id = ANY(:ids) ORDER BY id {lock}"
     )
-    values = {"platform_id": platform_id, "id": difference_id}
-    row = connection.execute(query, values).mappings().one_or_none()
-    if row is None:
+    values = {"platform_id": platform_id, "ids": list(ids)}
+    rows = {row["id"]: row for row in connection.execute(query, values).mappings()}
+    if rows.keys() != set(ids):
         raise DifferenceNotFound("No difference with this id.")
-    return row
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    resolution: Resolution
+    reason: str
+    by: str
+    member_id: UUID | None
+    other_id: UUID | None
 
 
 def resolve(
@@ -94,67 +114,114 @@ def resolve(
     by: str,
     now: datetime,
     member_id: UUID | None = None,
+    other_id: UUID | None = None,
 ) -> RowMapping:
     """Resolve an open difference for good and return it; after the last, payouts leave again.
 
     ``platform_bears``: the amount is the platform's loss (or gain). ``belongs_to_member``: it is
-    owed to ``member_id``, or was paid out to them already. ``explained``: nothing has to move.
+    owed to ``member_id``, or was paid out to them already. ``reversed_by_provider``: the difference
+    ``other_id`` took it back, and is resolved with it. ``explained``: nothing has to move.
 
     Raises:
         DifferenceNotFound, MemberNotFound
         DifferenceResolved, DifferenceInFlight: there is nothing to resolve.
         StillUnexplained: ``explained``, and an amount stands in suspense.
         MemberUnclear: a member is missing, or named beside another resolution.
+        NotReversed: the other difference is missing, or is not the opposite.
         MemberHasLess: what the member would give back is not on their balance.
     """
-    row = _find(connection, platform_id, difference_id, "FOR UPDATE")
-    if row["resolved_at"] is not None:
-        raise DifferenceResolved(f"It was resolved as {row['resolution']} already.")
-    if row["kind"] == Kind.IN_FLIGHT:
-        raise DifferenceInFlight("The provider has not finished this payment; wait for its end.")
-    if (member_id is not None) != (resolution is Resolution.BELONGS_TO_MEMBER):
+    said = _Said(resolution, reason, by, member_id, other_id)
+    both = [difference_id, *([said.other_id] if said.other_id is not None else [])]
+    rows = _find(connection, platform_id, both, "FOR UPDATE")
+    for row in rows.values():
+        _check_open(row)
+    row = rows[difference_id]
+    if (said.member_id is not None) != (said.resolution is Resolution.BELONGS_TO_MEMBER):
         raise MemberUnclear(
             "Name a member for belongs_to_member, and for nothing else.", pointer="/member"
         )
-    if member_id is not None:
-        members.find(connection, platform_id, member_id)
+    _check_reversed(row, rows, said)
+    if said.member_id is not None:
+        members.find(connection, platform_id, said.member_id)
     amount = row["theirs"] - row["ours"]
-    if resolution is Resolution.EXPLAINED and row["suspended"]:
+    if said.resolution is Resolution.EXPLAINED and row["suspended"]:
         raise StillUnexplained(
             "An amount stands in suspense: say who bears it, or whom it belongs to.",
             pointer="/resolution",
             amount=amount,
             unit=row["unit"],
         )
-    to = "expense:losses" if member_id is None else f"member:{member_id}"
-    if resolution is not Resolution.EXPLAINED and amount:
+    if said.resolution in _MOVING and amount:
+        to = "expense:losses" if said.member_id is None else f"member:{said.member_id}"
         _settle(connection, row, to, amount, now)
+    for one in rows.values():
+        other = next((id_ for id_ in rows if id_ != one["id"]), None)
+        _close(connection, one, said, other, now)
+    differences.resume(connection, platform_id, now, said.by, "every difference is resolved")
+    return find(connection, platform_id, difference_id)
+
+
+#: The resolutions that say where an amount goes. Two differences that undo each other leave
+#: nothing in suspense as they are.
+_MOVING: Final = frozenset({Resolution.PLATFORM_BEARS, Resolution.BELONGS_TO_MEMBER})
+
+
+def _check_open(row: RowMapping) -> None:
+    if row["resolved_at"] is not None:
+        raise DifferenceResolved(f"It was resolved as {row['resolution']} already.")
+    if row["kind"] == Kind.IN_FLIGHT:
+        raise DifferenceInFlight("The provider has not finished this payment; wait for its end.")
+
+
+def _check_reversed(row: RowMapping, rows: Mapping[UUID, RowMapping], said: _Said) -> None:
+    if (said.other_id is not None) != (said.resolution is Resolution.REVERSED_BY_PROVIDER):
+        raise NotReversed(
+            "Name the opposite difference for reversed_by_provider, and for nothing else.",
+            pointer="/reversed_by",
+        )
+    if said.other_id is None:
+        return
+    other = rows[said.other_id]
+    same = (other["provider"], other["unit"]) == (row["provider"], row["unit"])
+    left = row["theirs"] - row["ours"] + other["theirs"] - other["ours"]
+    there = row["suspended"] and other["suspended"]
+    if other["id"] == row["id"] or left or not (same and there):
+        raise NotReversed(
+            "The two must be lines of one provider and unit, both in suspense, that sum to zero.",
+            pointer="/reversed_by",
+            left=left,
+        )
+
+
+def _close(
+    connection: Connection, row: RowMapping, said: _Said, other_id: UUID | None, now: datetime
+) -> None:
     connection.execute(
         text(
             "UPDATE service.reconciliation_difference SET resolved_at = :now, "
-            "resolution = :resolution, reason = :reason, resolved_by = :by, member_id = :member_id "
+            "resolution = :resolution, reason = :reason, resolved_by = :by, "
+            "member_id = :member_id, reversed_by = :other_id "
             "WHERE platform_id = :platform_id AND id = :id"
         ),
         {
-            "platform_id": platform_id,
-            "id": difference_id,
+            "platform_id": row["platform_id"],
+            "id": row["id"],
             "now": now,
-            "resolution": resolution,
-            "reason": reason,
-            "by": by,
-            "member_id": member_id,
+            "resolution": said.resolution,
+            "reason": said.reason,
+            "by": said.by,
+            "member_id": said.member_id,
+            "other_id": other_id,
         },
     )
     told = {
         **facts(row),
-        "resolution": resolution,
-        "reason": reason,
-        "member": None if member_id is None else encode("member", member_id),
+        "resolution": said.resolution,
+        "reason": said.reason,
+        "member": None if said.member_id is None else encode("member", said.member_id),
     }
-    event = outbox.NewEvent("reconciliation.resolved", told, member_id=member_id)
-    outbox.append(connection, platform_id, [event], now)
-    differences.resume(connection, platform_id, now, by, "every difference is resolved")
-    return find(connection, platform_id, difference_id)
+    event = outbox.NewEvent("reconciliation.resolved", told, member_id=said.member_id)
+    outbox.append(connection, row["platform_id"], [event], now)
 
 
 def _settle(connection: Connection, row: RowMapping, to: str, amount: int, now: datetime) -> None:
@@ -173,6 +240,15 @@ def _settle(connection: Connection, row: RowMapping, to: str, amount: int, now: 
         )
     if result.status is not Status.CREATED:
         raise BrokenReconciliation(f"posting {posting.key}: {result.status}")
+
+
+def count_open(connection: Connection, platform_id: UUID) -> int:
+    """Return how many differences keep payouts from leaving."""
+    query = text(
+        "SELECT count(*) FROM service.reconciliation_difference "
+        "WHERE platform_id = :platform_id AND resolved_at IS NULL AND kind <> 'in_flight'"
+    )
+    return int(connection.scalar(query, {"platform_id": platform_id}) or 0)
 
 
 _DIFFERENCES: Final = text(

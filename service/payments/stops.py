@@ -22,6 +22,18 @@ def stopped(connection: Connection, platform_id: UUID) -> bool:
     return bool(connection.scalar(_STANDS, {"platform_id": platform_id}))
 
 
+def standing(connection: Connection, platform_id: UUID) -> tuple[datetime, str] | None:
+    """Return since when, and why, no payout of the platform leaves; None if they do."""
+    row = connection.execute(
+        text(
+            "SELECT since, reason FROM service.payout_stop "
+            "WHERE platform_id = :platform_id AND cleared_at IS NULL"
+        ),
+        {"platform_id": platform_id},
+    ).one_or_none()
+    return None if row is None else (row.since, row.reason)
+
+
 def stop(connection: Connection, platform_id: UUID, reason: str, now: datetime) -> bool:
     """Stop the platform's payouts, and tell; False if they are stopped already."""
     made = connection.execute(

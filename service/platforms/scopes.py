@@ -22,6 +22,7 @@ SCOPES: Final = (
     "payees:read",
     "payees:write",
     "books:read",
+    "books:write",
     "units:write",
     "events:read",
     "providers:read",

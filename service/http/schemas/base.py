@@ -57,6 +57,7 @@ ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exch
 PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]
 ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
 ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("chargeback"))]
+DifferenceId = Annotated[UUID, _reader("difference"), WithJsonSchema(id_schema("difference"))]
 KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
 EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
 PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]
