@@ -22,7 +22,7 @@ from service.clock import now
 from service.config import settings
 from service.exchanges import desk, sweep, timers
 from service.log import configure
-from service.payments import daily
+from service.payments import daily, poll
 from service.platforms import answers
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +39,8 @@ app: Final = wake.make_queue(
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+        # Each connection is asked as often as service.payments.poll says, not at every round.
+        "poll": {"task": wake.POLL, "schedule": 60.0, "options": {"expires": 60.0}},
         # Days that are over and were not reconciled: looked for often, so that none is missed by a
         # worker that is restarted every day.
         "reconcile": {"task": wake.RECONCILE, "schedule": 3600.0, "options": {"expires": 3600.0}},
@@ -107,6 +109,14 @@ def audit_books() -> None:
     _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
     for problem in proof.problems:
         _log.critical("books_problem", problem=str(problem))
+
+
+@app.task(name=wake.POLL)
+def poll_events() -> None:
+    """Read the providers' lists of events, for what their webhooks did not bring."""
+    wake.begin(_broker(), wake.POLL)
+    if poll.poll(_engine(), _desk().providers, now()):
+        wake.wake(wake.SWEEP)
 
 
 @app.task(name=wake.RECONCILE)

@@ -29,6 +29,7 @@ TIMERS: Final = "tierce.timers"
 CUT: Final = "tierce.cut"
 AUDIT: Final = "tierce.audit"
 FORGET: Final = "tierce.forget"
+POLL: Final = "tierce.poll"
 RECONCILE: Final = "tierce.reconcile"
 
 #: A broker that failed is left alone for this long, so that no request pays for its absence.

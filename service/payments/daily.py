@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 
 #: How far back missed days are caught up with by themselves; older ones by ``tierce reconcile``.
 CATCH_UP: Final = 31
+#: A day is left alone this long after its end: the word on its last payments is still on its way,
+#: and what webhooks lost comes with the next poll.
+SETTLING: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
 
@@ -63,8 +66,8 @@ def books(connection: Connection, platform_id: UUID | None = None) -> list[Books
 
 
 def days(one: Books, now: datetime) -> Iterator[date]:
-    """Yield the days, oldest first, that are over at ``now`` and were not reconciled yet."""
-    yesterday = now.astimezone(UTC).date() - _DAY
+    """Yield the days, oldest first, that have settled by ``now`` and were not reconciled yet."""
+    yesterday = (now - SETTLING).astimezone(UTC).date() - _DAY
     after_last = one.first if one.last is None else one.last + _DAY
     day = max(after_last, yesterday - (CATCH_UP - 1) * _DAY)
     while day <= yesterday:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -76,6 +76,14 @@ def test_each_day_is_compared_once_when_it_is_over(world: World, shop: Shop) -> 
     assert run(shop, START + 2 * DAY) == 1
     assert done(world) == [START.date(), (START + DAY).date()]
     assert open_kinds(world) == []
+
+
+def test_the_end_of_a_day_is_given_time_to_settle(world: World, shop: Shop) -> None:
+    _, collect = paid(world)
+    shop.add("collect", collect, 6_500)
+    midnight = datetime.combine((START + DAY).date(), time(), UTC)
+    assert run(shop, midnight + timedelta(minutes=59)) == 0
+    assert run(shop, midnight + timedelta(minutes=60)) == 1
 
 
 def test_days_on_which_nobody_worked_are_caught_up_with(world: World, shop: Shop) -> None:

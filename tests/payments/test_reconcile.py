@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
@@ -17,8 +18,9 @@ from service.events import outbox
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
 from service.ids import uuid7
+from service.payments import reconcile as reconcile_module
 from service.payments import resolutions, stops
-from service.payments.port import Movement, Provider
+from service.payments.port import Movement, Provider, ProviderUnavailable
 from service.payments.reconcile import DayNotOver, Run, reconcile
 from service.payments.resolutions import (
     DifferenceResolved,
@@ -443,3 +445,57 @@ def test_a_payout_waits_while_payouts_are_stopped_and_leaves_after(
     resolve(world, "theirs_only", Resolution.PLATFORM_BEARS)
     world.pass_time(minutes=11)
     assert "payout.succeeded" in world.events(exchange)
+
+
+# Crashes and company
+
+
+class Broken(Books):
+    """A provider that falls silent after so many lines."""
+
+    breaks_after = 0
+
+    def movements(self, platform_id: UUID, since: datetime, until: datetime) -> Iterable[Movement]:
+        for told, line in enumerate(super().movements(platform_id, since, until)):
+            if told == self.breaks_after:
+                raise ProviderUnavailable("silent")
+            yield line
+
+
+@pytest.mark.parametrize("breaks_after", [0, 1, 2, 3, 4, 5])
+def test_a_run_that_broke_off_anywhere_is_finished_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, breaks_after: int
+) -> None:
+    monkeypatch.setattr(reconcile_module, "BATCH", 2)
+    books = Broken(world)
+    for fee in range(3):
+        _, collect = paid(world, 1_000)
+        books.add("collect", collect, 1_000, fee=fee)
+        books.add("other", None, 10)
+    books.breaks_after = breaks_after
+    with pytest.raises(ProviderUnavailable):
+        books.run()
+    books.breaks_after = 100
+    assert counts(books.run()) == (3, 0, 3, 0, 0)
+    assert world.outside() == 3_030 - 3
+    assert world.balance("suspense:sandbox") == 30
+    assert told(world).count("reconciliation.difference") == 3
+
+
+def test_several_runs_at_once_come_to_the_same_as_one(
+    world: World, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile_module, "BATCH", 2)
+    for fee in range(4):
+        _, collect = paid(world, 1_000)
+        books.add("collect", collect, 1_000, fee=fee)
+        books.add("other", None, 10)
+        books.add("bank_payout", "po", -100)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [each.result() for each in [pool.submit(books.run) for _ in range(4)]]
+    assert {counts(run) for run in runs} == {(8, 0, 4, 0, 0)}
+    assert world.outside() == 4_040 - 6 - 400
+    assert world.balance("suspense:sandbox") == 40
+    assert told(world).count("reconciliation.difference") == 4
+    assert told(world).count("payouts.stopped") == 1
+    assert told(world).count("platform.overdrawn") == 4
