@@ -21,7 +21,9 @@ from service.exchanges import chargebacks
 from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
 from service.ids import encode, uuid7
-from service.payments.port import Warned
+from service.payments import differences
+from service.payments.matching import Found, Kind
+from service.payments.port import Movement, Warned
 from tests.http.client import Api, Server, problem
 
 #: Open to everybody: they hold nothing of any platform.
@@ -76,6 +78,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "lift_warning": lambda _m: {"reason": "x"},
     "write_off": lambda _m: {"reason": "x"},
     "contest_sandbox_payment": lambda _m: {"kind": "dispute"},
+    "resolve_difference": lambda _m: {"resolution": "platform_bears", "reason": "x"},
     "decide_sandbox_chargeback": lambda _m: {"outcome": "won"},
     "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},
@@ -87,7 +90,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
 }
-_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback")
+_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback", "difference")
 #: What an address needs beside its path.
 QUERIES: Final = {
     "get_member_statement": {"unit": "EUR"},
@@ -135,6 +138,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "exchange": exchange["id"],
         "payment": funded["payment"],
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
+        "difference": _differing(api, engine, platform_id),
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
@@ -150,6 +154,16 @@ def _warned(api: Api, engine: Engine, platform_id: UUID, payment: str) -> str:
     with db.transaction(engine, platform_id) as connection:
         chargebacks.record_warning(connection, platform_id, "sandbox", warned, rules)
     return str(api.read("/v1/chargebacks")["data"][0]["id"])
+
+
+def _differing(api: Api, engine: Engine, platform_id: UUID) -> str:
+    """Let the provider's books have what ours have not; return the difference's id."""
+    line = Movement("txn_1", "other", None, 500, 0, "EUR", datetime.now(UTC))
+    found = Found(Kind.THEIRS_ONLY, line.ref, 0, line.amount, line.unit, line)
+    with db.transaction(engine, platform_id) as connection:
+        now = datetime.now(UTC)
+        differences.record(connection, platform_id, "sandbox", [found], now.date(), now)
+    return str(api.read("/v1/reconciliation/differences")["data"][0]["id"])
 
 
 def test_a_foreign_id_is_told_exactly_as_an_unknown_one_on_every_address(
