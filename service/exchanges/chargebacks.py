@@ -114,6 +114,8 @@ def record(
         closed_at=rules.now if over else None,
         look_again_at=None if over else rules.now + contests.LOOK,
     )
+    if row["status"] == DisputeStatus.WARNING and seen.status is DisputeStatus.NEEDS_RESPONSE:
+        contests.ask_anew(connection, row)
     others = contests.others_open(connection, row)
     if not over or seen.status is not DisputeStatus.CLOSED:
         others = _without_warnings(connection, others, rules.now)

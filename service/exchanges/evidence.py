@@ -313,7 +313,7 @@ def send(desk: Desk, platform_id: UUID, chargeback_id: UUID, now: datetime) -> N
             _refused(connection, row, "too_late", now)
             return
         sent = contests.lock(connection, platform_id, chargeback_id)
-        if sent["evidence_sent_at"] is None:
+        if _is_decided(sent):
             inquiry = row["status"] == DisputeStatus.WARNING
             of = DisputeStatus.WARNING if inquiry else DisputeStatus.NEEDS_RESPONSE
             contests.update(connection, sent, evidence_sent_at=now, answered_as=of, answer_at=None)

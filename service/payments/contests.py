@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    null,
     select,
     text,
 )
@@ -114,6 +115,18 @@ def update(connection: Connection, row: RowMapping | dict[str, Any], **values: A
         .where(chargeback.c.platform_id == row["platform_id"], chargeback.c.id == row["id"])
         .values(**values)
     )
+
+
+def ask_anew(connection: Connection, row: RowMapping | dict[str, Any]) -> None:
+    """An inquiry became a dispute, which wants an answer of its own.
+
+    That none was given before, or it came too late, says nothing about the dispute; an answer that
+    was decided and has not arrived is made anew.
+    """
+    values: dict[str, Any] = {"evidence_refused": None, "left_reason": None, "answer_at": None}
+    if row["evidence_sent_at"] is None:
+        values |= {"evidence": null(), "evidence_asked_at": None}
+    update(connection, row, **values)
 
 
 def others_open(connection: Connection, row: RowMapping | dict[str, Any]) -> list[RowMapping]:

@@ -241,6 +241,34 @@ def test_an_answer_that_comes_too_late_is_refused_and_not_tried_again(
     assert world.answer() == 0
 
 
+@pytest.mark.parametrize("how", ["left", "refused", "decided"])
+def test_an_inquiry_without_an_answer_that_became_a_dispute_can_be_answered(
+    world: ContestedWorld, how: str
+) -> None:
+    row = world.contest(world.sold(), kind="inquiry")
+    if how == "left":
+        world.now += timedelta(days=6)
+        assert world.answer() == 1
+        assert world.chargeback(row["id"])["left_reason"] is not None
+    else:
+        world.say(row, "They have it.")
+        world.agree_to_answer(row)
+    if how == "refused":
+        world.now += timedelta(days=8)
+        world.send(row)
+        assert world.chargeback(row["id"])["evidence_refused"] == "evidence_refused"
+    row = world.decide(row, "escalated")
+    assert (row["left_reason"], row["evidence_refused"], row["evidence"]) == (None, None, None)
+    world.say(row, "They have it, and say so.")
+    world.agree_to_answer(row)
+    world.send(row)
+    answered = world.chargeback(row["id"])
+    assert (answered["status"], answered["answered_as"]) == ("under_review", "needs_response")
+    shown = shown_to_the_bank(world, row["ref"])
+    assert shown is not None
+    assert "They have it, and say so." in shown["uncategorized_text"]
+
+
 def test_an_inquiry_that_was_answered_and_became_a_dispute_is_answered_again(
     world: ContestedWorld,
 ) -> None:
