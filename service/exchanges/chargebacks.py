@@ -357,10 +357,10 @@ def lift_warning(
     _write(connection, exchange, decision, rules.now)
 
 
-def look_again(desk: Desk, now: datetime) -> int:
+def look_again(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     """Read open disputes again, lift warnings that nothing followed; return how many."""
     with db.transaction(desk.engine, db.SYSTEM) as connection:
-        rows = contests.claim(connection, now, 20)
+        rows = contests.claim(connection, now, 20, only)
     done = 0
     for row in rows:
         try:

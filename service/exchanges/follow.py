@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -33,13 +34,13 @@ BATCH: Final = 100
 PATIENCE: Final = timedelta(days=1)
 
 
-def apply_events(desk: Desk, now: datetime) -> int:
+def apply_events(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     """Follow up stored events; return how many were applied.
 
     All that speak of one object are followed up by reading it once, after the last of them came.
     """
     about: dict[tuple[object, ...], list[Received]] = defaultdict(list)
-    for event in inbox.claim(desk.engine, now, BATCH):
+    for event in inbox.claim(desk.engine, now, BATCH, only):
         key = (event.platform_id, event.provider, event.topic, event.object_ref, event.account)
         about[key].append(event)
     return sum(at_once(partial(_apply, desk, now), list(about.values())))

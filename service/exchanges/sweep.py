@@ -38,22 +38,25 @@ BATCH: Final = 20
 ASK_LEASE: Final = timedelta(minutes=2)
 
 
-def run(desk: Desk, now: datetime) -> int:
-    """Do everything that is due at ``now``, until nothing is; return how much was done."""
+def run(desk: Desk, now: datetime, only: UUID | None = None) -> int:
+    """Do everything that is due at ``now``, until nothing is; return how much was done.
+
+    ``only`` keeps to one platform, which may have a time of its own.
+    """
     done = 0
     while True:
         before = done
-        done += tell_sandbox(desk, now)
-        done += follow.apply_events(desk, now)
-        done += ask_providers(desk, now)
-        done += payouts.follow_stale(desk.engine, desk.providers, now)
-        done += chargebacks.look_again(desk, now)
-        done += evidence.answer_due(desk, now)
+        done += tell_sandbox(desk, now, only)
+        done += follow.apply_events(desk, now, only)
+        done += ask_providers(desk, now, only)
+        done += payouts.follow_stale(desk.engine, desk.providers, now, only)
+        done += chargebacks.look_again(desk, now, only)
+        done += evidence.answer_due(desk, now, only)
         if done == before:
             return done
 
 
-def tell_sandbox(desk: Desk, now: datetime) -> int:
+def tell_sandbox(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     """Let the sandbox provider settle what is due and deliver its events to the inbox."""
     sandbox = desk.providers["sandbox"]
     assert isinstance(sandbox, Sandbox)
@@ -63,7 +66,7 @@ def tell_sandbox(desk: Desk, now: datetime) -> int:
         with db.transaction(desk.engine, platform_id) as connection:
             inbox.receive(connection, platform_id, sandbox.name, event, now)
 
-    return sandbox.tick(deliver)
+    return sandbox.tick(deliver, only)
 
 
 _CLAIM: Final = text(
@@ -71,18 +74,19 @@ _CLAIM: Final = text(
     "UPDATE service.payment AS p SET look_again_at = :until, "
     "attempts = p.attempts + CASE WHEN p.provider_ref IS NULL THEN 1 ELSE 0 END FROM ("
     " SELECT platform_id, id FROM service.payment WHERE look_again_at <= :now"
+    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE p.platform_id = due.platform_id AND p.id = due.id RETURNING p.*"
 )
 
 
-def ask_providers(desk: Desk, now: datetime) -> int:
+def ask_providers(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     """Submit what was never answered, look at what is pending, call back what nobody wants.
 
     A few at the same time: a provider that answers slowly does not hold the others up.
     """
     with db.transaction(desk.engine, db.SYSTEM) as connection:
-        values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH}
+        values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH, "only": only}
         rows = connection.execute(_CLAIM, values).mappings().all()
     return sum(at_once(partial(_ask, desk, now=now), rows))
 

@@ -186,14 +186,17 @@ def page(
 _CLAIM: Final = text(
     "UPDATE service.chargeback AS c SET look_again_at = :later FROM ("
     " SELECT platform_id, id FROM service.chargeback WHERE look_again_at <= :now"
+    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
     " ORDER BY look_again_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
     "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*"
 )
 
 
-def claim(connection: Connection, now: datetime, limit: int) -> Sequence[RowMapping]:
+def claim(
+    connection: Connection, now: datetime, limit: int, only: UUID | None = None
+) -> Sequence[RowMapping]:
     """Take open chargebacks that are due for a look, or for an answer to the bank."""
-    values = {"now": now, "later": now + LOOK, "limit": limit}
+    values = {"now": now, "later": now + LOOK, "limit": limit, "only": only}
     return connection.execute(_CLAIM, values).mappings().all()
 
 

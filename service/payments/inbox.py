@@ -60,7 +60,8 @@ def receive(
 _CLAIM: Final = text(
     "UPDATE service.provider_event AS p SET try_at = :until, attempts = p.attempts + 1 "
     "FROM (SELECT platform_id, provider, event_id FROM service.provider_event "
-    "      WHERE try_at <= :now ORDER BY try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
+    "      WHERE try_at <= :now AND (CAST(:only AS uuid) IS NULL OR platform_id = :only) "
+    "      ORDER BY try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
     "WHERE p.platform_id = due.platform_id AND p.provider = due.provider "
     "AND p.event_id = due.event_id "
     "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts, p.topic, "
@@ -68,10 +69,12 @@ _CLAIM: Final = text(
 )
 
 
-def claim(engine: Engine, now: datetime, limit: int) -> Sequence[Received]:
+def claim(
+    engine: Engine, now: datetime, limit: int, only: UUID | None = None
+) -> Sequence[Received]:
     """Take events to apply for the length of a lease; a crashed worker's come back after it."""
     with db.transaction(engine, db.SYSTEM) as connection:
-        values = {"now": now, "until": now + LEASE, "limit": limit}
+        values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
         return [Received(*row) for row in connection.execute(_CLAIM, values)]
 
 

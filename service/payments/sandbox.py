@@ -114,7 +114,8 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                 "SELECT c.unit, c.status, coalesce(c.captured, c.amount) AS there, "
                 "coalesce((SELECT sum(r.amount) "
                 "  FROM service.sandbox_object r WHERE r.platform_id = c.platform_id "
-                "  AND r.of_ref = c.ref AND r.ref <> :ref AND r.status <> 'failed'), 0) AS given "
+                "  AND r.of_ref = c.ref AND r.kind = :kind AND r.ref <> :ref "
+                "  AND r.status <> 'failed'), 0) AS given "
                 "FROM service.sandbox_object c "
                 "WHERE c.platform_id = :platform_id AND c.ref = :of_ref FOR UPDATE OF c"
             ),
@@ -122,6 +123,7 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                 "platform_id": request.platform_id,
                 "of_ref": request.collect_ref or request.payout_ref,
                 "ref": ref,
+                "kind": request.kind,
             },
         ).one_or_none()
         if row is None or row.status != Status.SUCCEEDED or row.unit != request.unit:

@@ -63,7 +63,7 @@ class SandboxEvents(ABC):
     def _settle(self, connection: Connection) -> None:
         """Let everything that is due happen."""
 
-    def tick(self, deliver: Callable[[UUID, bytes, str], None]) -> int:
+    def tick(self, deliver: Callable[[UUID, bytes, str], None], only: UUID | None = None) -> int:
         """Let due objects settle and deliver due events; return how many events were delivered.
 
         ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
@@ -75,9 +75,10 @@ class SandboxEvents(ABC):
                 text(
                     "SELECT platform_id, id, object_ref AS object, kind AS type, topic, account "
                     "FROM service.sandbox_event WHERE deliver_at <= :now "
+                    "AND (CAST(:only AS uuid) IS NULL OR platform_id = :only) "
                     "ORDER BY deliver_at, id LIMIT 1000"
                 ),
-                {"now": self._clock()},
+                {"now": self._clock(), "only": only},
             ).all()
         for row in due:
             told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}

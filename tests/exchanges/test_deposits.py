@@ -285,7 +285,7 @@ def test_only_a_blocked_deposit_can_be_blocked_anew(world: World) -> None:
 def test_at_the_hold_limit_a_blocked_deposit_is_free(world: World) -> None:
     exchange = world.funded(loan(world, "reauthorise", days=20))
     while world.read(exchange).closed_at is None:
-        world.pass_time(hours=12)
-        world.check()
+        world.pass_time(hours=24)
+    world.check()
     assert world.read(exchange).state is State.REFUNDED
     assert (blocked(world), world.outside()) == (0, 0)

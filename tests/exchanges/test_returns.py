@@ -38,12 +38,26 @@ def states(world: ContestedWorld, exchange: Exchange, kind: str) -> list[tuple[i
     return [(row["amount"], row["state"]) for row in world.payments_of(exchange, kind)]
 
 
+@pytest.mark.parametrize(("amount", "unit"), [(1, "EUR"), (6_500, "EUR"), (900, "JPY")])
+def test_what_the_payee_bears_is_called_back_and_the_payer_refunded(
+    world: ContestedWorld, amount: int, unit: str
+) -> None:
+    exchange = world.released(max(amount, 900), unit)
+    give_back(world, exchange, amount, "payee")
+    assert world.missing(exchange, unit) == amount  # neither leg has arrived
+    world.sweep()
+    assert states(world, exchange, "refund") == [(amount, "succeeded")]
+    assert states(world, exchange, "reversal") == [(amount, "succeeded")]
+    assert world.missing(exchange, unit) == 0
+
+
 def test_what_the_platform_bears_is_its_expense_at_once(world: ContestedWorld) -> None:
     exchange = world.released()
     give_back(world, exchange, 2_500)
     assert -world.balance("expense:goodwill") == 2_500
     assert world.missing(exchange) == 0
-    assert states(world, exchange, "refund") == [(2_500, "submitting")]
+    world.sweep()
+    assert states(world, exchange, "refund") == [(2_500, "succeeded")]
     assert states(world, exchange, "reversal") == []
 
 
@@ -137,4 +151,5 @@ def test_two_requests_at_the_same_time_give_back_no_more_than_there_is(
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(ask, range(4)))
     assert done.count(True) == 1
-    assert states(world, exchange, "refund") == [(4_000, "submitting")]
+    world.sweep()
+    assert states(world, exchange, "refund") == [(4_000, "succeeded")]

@@ -137,7 +137,7 @@ class World:
 
     def sweep(self) -> None:
         """Let the provider and the inbox do what is due."""
-        sweep.run(self.desk, self.now)
+        sweep.run(self.desk, self.now, self.platform_id)
 
     def pass_time(self, **length: float) -> int:
         """Move the clock; fire what is due, let the provider act; return how many steps fired."""

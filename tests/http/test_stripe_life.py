@@ -229,7 +229,7 @@ def test_a_partial_chargeback_after_release(shop: Shop) -> None:
     (contested,) = shop.api.read("/v1/chargebacks", exchange=exchange)["data"]
     assert (contested["status"], contested["withdrawn"]) == ("needs_response", 2_500)
     shop.agrees()
-    answer = shop.api.send("POST", f"/v1/chargebacks/{contested['id']}/submit")
+    answer = shop.api.send("POST", f"/v1/chargebacks/{contested['id']}/answer")
     assert answer.status_code == 200, answer.text
     shop.go_on()
     shop.server.close_dispute(dispute, won=False)

@@ -17,7 +17,7 @@ class Elsewhere(StripeLives):
     """The same platform in another process: only the server's address is known here."""
 
     def sweep(self) -> None:
-        sweep.run(self.desk, self.now)
+        sweep.run(self.desk, self.now, self.platform_id)
 
 
 def open_world(url: str, stripe_url: str, platform_id: str, now: str) -> StripeLives:

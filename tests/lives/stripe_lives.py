@@ -100,7 +100,7 @@ class StripeLives(World):
         if not self._bank_waits:
             self.server.now = max(self.server.now, self.now)
         self.ticks += 3600.0  # the budget of calls and the rests between them are another test's
-        sweep.run(self.desk, self.now)
+        sweep.run(self.desk, self.now, self.platform_id)
 
     def settle(self, *, rng: Random | None = None, **hostile: Any) -> None:
         """Deliver what Stripe has to tell and follow it up, until there is nothing more."""
