@@ -9,11 +9,14 @@ CREATE TABLE service.reconciliation_run (
     amount_differs bigint      NOT NULL DEFAULT 0,
     -- Lines of payments that the provider has not finished yet.
     in_flight      bigint      NOT NULL DEFAULT 0,
+    -- Of the provider's books: how many lines, and by unit what they moved and what was taken of it.
+    lines          bigint      NOT NULL DEFAULT 0,
+    totals         jsonb       NOT NULL DEFAULT '{}',
     started_at     timestamptz NOT NULL,
     finished_at    timestamptz,
     CONSTRAINT pk_reconciliation_run PRIMARY KEY (platform_id, provider, day),
     CONSTRAINT ck_reconciliation_run_counts CHECK (
-        least(matched, ours_only, theirs_only, amount_differs, in_flight) >= 0)
+        least(matched, ours_only, theirs_only, amount_differs, in_flight, lines) >= 0)
 );
 CALL service.make_tenant_table('service.reconciliation_run', 'SELECT, INSERT, UPDATE');
 
@@ -74,7 +77,8 @@ CREATE TABLE service.reconciliation_difference (
     CONSTRAINT fk_reconciliation_difference_platform_id_member_id
         FOREIGN KEY (platform_id, member_id) REFERENCES service.member (platform_id, id),
     CONSTRAINT ck_reconciliation_difference_kind CHECK (kind IN (
-        'ours_only', 'theirs_only', 'amount_differs', 'balance_differs', 'in_flight')),
+        'ours_only', 'theirs_only', 'amount_differs', 'balance_differs', 'in_flight',
+        'bank_payout_exceeds_own_money')),
     CONSTRAINT ck_reconciliation_difference_resolution CHECK (resolution IN (
         'healed', 'platform_bears', 'belongs_to_member', 'reversed_by_provider', 'explained')),
     CONSTRAINT ck_reconciliation_difference_resolved CHECK (

@@ -117,6 +117,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     resolutions.DifferenceResolved: 409,
     resolutions.DifferenceInFlight: 409,
     resolutions.StillUnexplained: 409,
+    resolutions.NothingToMove: 409,
     resolutions.MemberHasLess: 409,
     reconcile.DayNotOver: 409,
     payees.PayeeNotReady: 409,

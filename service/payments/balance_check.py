@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, text
 
 from ledger.accounts import balances
 from service import db
@@ -41,7 +41,9 @@ def check(engine: Engine, provider: Provider, platform_id: UUID, day: date, now:
         ours, theirs = _look(engine, provider, platform_id, day, now)
         differ = {unit for unit in differ if _gap(ours, theirs, unit) == before[unit]}
     with db.transaction(engine, platform_id) as connection:
-        open_ = _open(connection, platform_id, provider.name)
+        kind = Kind.BALANCE_DIFFERS
+        rows = differences.open_of(connection, platform_id, provider.name, kind)
+        open_ = {row["unit"]: row for row in rows}
         agree = [row for unit, row in open_.items() if unit not in differ]
         differences.heal(connection, platform_id, agree, now)
         found = [
@@ -112,12 +114,3 @@ def _known(connection: Connection, platform_id: UUID, provider: str) -> dict[str
     """Return what our books do not say but a difference that is kept, or was explained, does."""
     rows = connection.execute(_KNOWN, {"platform_id": platform_id, "provider": provider})
     return {row.unit: row.amount for row in rows}
-
-
-def _open(connection: Connection, platform_id: UUID, provider: str) -> dict[str, RowMapping]:
-    query = text(
-        "SELECT * FROM service.reconciliation_difference WHERE platform_id = :platform_id "
-        "AND provider = :provider AND kind = 'balance_differs' AND resolved_at IS NULL"
-    )
-    rows = connection.execute(query, {"platform_id": platform_id, "provider": provider}).mappings()
-    return {row["unit"]: row for row in rows}

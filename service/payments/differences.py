@@ -121,6 +121,7 @@ def record(
     book(connection, platform_id, suspended, now)
     events = [outbox.NewEvent("reconciliation.difference", facts(row)) for row in wrong]
     outbox.append(connection, platform_id, events, now)
+    stops.take_turn(connection, platform_id)
     stops.stop(connection, platform_id, "reconciliation found differences", now)
 
 
@@ -212,20 +213,34 @@ def heal_ours(connection: Connection, platform_id: UUID, provider: str, now: dat
     heal(connection, platform_id, rows, now)
 
 
+def open_of(
+    connection: Connection, platform_id: UUID, provider: str, kind: Kind
+) -> Sequence[RowMapping]:
+    """Return the open differences of a kind."""
+    query = text(
+        "SELECT * FROM service.reconciliation_difference WHERE platform_id = :platform_id "
+        "AND provider = :provider AND kind = :kind AND resolved_at IS NULL ORDER BY id"
+    )
+    values = {"platform_id": platform_id, "provider": provider, "kind": kind}
+    return connection.execute(query, values).mappings().all()
+
+
 def heal(
     connection: Connection, platform_id: UUID, rows: Sequence[RowMapping], now: datetime
 ) -> None:
     """Close differences whose other half has come; what was suspended of them is undone."""
     if not rows:
         return
-    connection.execute(
+    changed = connection.scalars(
         text(
             "UPDATE service.reconciliation_difference SET resolved_at = :now, "
             "resolution = 'healed' WHERE platform_id = :platform_id AND id = ANY(:ids) "
-            "AND resolved_at IS NULL"
+            "AND resolved_at IS NULL RETURNING id"
         ),
         {"platform_id": platform_id, "ids": [row["id"] for row in rows], "now": now},
-    )
+    ).all()
+    # Somebody may have said meanwhile what one was: then that holds.
+    rows = [row for row in rows if row["id"] in set(changed)]
     for row in rows:
         if row["suspended"]:
             key = f"suspense:{row['subject']}"
@@ -250,5 +265,6 @@ def resume(
     connection: Connection, platform_id: UUID, now: datetime, by: str = "", reason: str = _HEALED
 ) -> None:
     """Let payouts leave again if no difference is open any more."""
+    stops.take_turn(connection, platform_id)
     if not connection.scalar(_WRONG, {"platform_id": platform_id}):
         stops.clear(connection, platform_id, by or "reconciliation", reason, now)

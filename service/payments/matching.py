@@ -26,6 +26,8 @@ class Kind(StrEnum):
     AMOUNT_DIFFERS = "amount_differs"
     BALANCE_DIFFERS = "balance_differs"
     IN_FLIGHT = "in_flight"  # the provider has not finished the payment: nothing is wrong
+    #: The platform moved members' money to its own bank. It is booked: it has happened.
+    BANK_PAYOUT_EXCEEDS_OWN_MONEY = "bank_payout_exceeds_own_money"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def _judge(
     fee = _unclaimed(f"fee:{line.ref}", line, books, claimed) if line.fee else None
     if key is not None and key.startswith("back:"):
         verdict.keys.append(key)  # out and back: the books have neither
+        _judge_fee(verdict, fee, payment_id)
         return verdict
     if ours is None and line.amount == 0 and (fee is not None or not line.fee):
         verdict.keys += [] if fee is None else [fee.key]
@@ -272,8 +275,8 @@ _BY_KEY: Final = text(_MOVED + "b.key = ANY(:keys) GROUP BY 1, 2, 3, 4")
 _UNMATCHED: Final = text(
     _MOVED + "b.recorded_at >= :since AND b.recorded_at < :until AND m.movement_ref IS NULL "
     "AND b.kind NOT IN ('suspense', 'resolution') AND b.key NOT LIKE 'healed:%' "
-    "GROUP BY 1, 2, 3, 4 HAVING sum(CASE WHEN t.debit_account = a.id THEN t.amount "
-    "ELSE -t.amount END) <> 0 ORDER BY b.key"
+    "AND b.key > :after GROUP BY 1, 2, 3, 4 HAVING sum(CASE WHEN t.debit_account = a.id "
+    "THEN t.amount ELSE -t.amount END) <> 0 ORDER BY b.key LIMIT :limit"
 )
 
 
@@ -294,15 +297,27 @@ def booked(
 
 
 def unmatched(
-    connection: Connection, platform_id: UUID, provider: str, since: datetime, until: datetime
+    connection: Connection,
+    platform_id: UUID,
+    provider: str,
+    since: datetime,
+    until: datetime,
+    *,
+    limit: int,
+    after: str = "",
 ) -> list[Booked]:
-    """Return our postings recorded in ``[since, until)`` that no line has spoken of yet."""
+    """Return postings of ours recorded in ``[since, until)`` that no line has spoken of yet.
+
+    Up to ``limit`` in the order of their keys, from behind the key ``after``.
+    """
     values = {
         "platform_id": platform_id,
         "provider": provider,
         "path": f"provider:{provider}",
         "since": since,
         "until": until,
+        "after": after,
+        "limit": limit,
     }
     return [
         Booked(row.key, row.amount, row.unit, row.reference, None)

@@ -7,7 +7,7 @@ runs at once take turns, batch by batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
@@ -17,19 +17,18 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, text
 
-from ledger.accounts import balances
-from ledger.posting import Posting, Status, post
+from ledger.posting import Posting
 from ledger.refusals import Refusal
 from service import db
-from service.events import outbox
-from service.payments import balance_check, differences
-from service.payments.differences import BrokenReconciliation, book, move
+from service.payments import balance_check, differences, own_money
+from service.payments.differences import book, move
 from service.payments.matching import Found, Kind, Verdict, judge, unmatched
 from service.payments.port import Movement, Provider
 
 BATCH: Final = 500
 _NOBODY: Final = UUID(int=0)
 _DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 
 
 class DayNotOver(Refusal):
@@ -52,6 +51,10 @@ class Run:
     in_flight: int
     started_at: datetime
     finished_at: datetime | None
+    #: The provider's lines, and by unit the minor units that they moved (``amount``, signed) and
+    #: that the provider took of them (``fees``).
+    lines: int
+    totals: Mapping[str, Mapping[str, int]]
 
 
 def midnight(day: date) -> datetime:
@@ -76,19 +79,36 @@ def reconcile(
     with db.transaction(engine, platform_id) as connection:
         _begin(connection, platform_id, provider.name, day, now)
     heal(engine, provider.name, platform_id, now)
+    tally = _Tally()
     for lines in _read(provider, platform_id, since, until):
+        tally.add(lines)
         with db.transaction(engine, platform_id) as connection:
             _take_turn(connection, platform_id, provider.name)
             verdicts = judge(connection, platform_id, provider.name, lines)
             _write(connection, platform_id, provider.name, verdicts, day, now)
     _look_for_ours(engine, provider, platform_id, day, now)
     with db.transaction(engine, platform_id) as connection:
-        differences.heal_ours(connection, platform_id, provider.name, now)
+        _heal_more(connection, platform_id, provider.name, now)
     if now - until < 2 * _DAY:
         balance_check.check(engine, provider, platform_id, day, now)
     with db.transaction(engine, platform_id) as connection:
         differences.resume(connection, platform_id, now)
-        return _finish(connection, platform_id, provider.name, day, now)
+        return _finish(connection, platform_id, provider.name, day, tally, now)
+
+
+class _Tally:
+    """What the provider's books of a day sum to."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.totals: dict[str, dict[str, int]] = {}
+
+    def add(self, lines: Sequence[Movement]) -> None:
+        self.lines += len(lines)
+        for line in lines:
+            sums = self.totals.setdefault(line.unit, {"amount": 0, "fees": 0})
+            sums["amount"] += line.amount
+            sums["fees"] += line.fee
 
 
 def _read(
@@ -138,10 +158,16 @@ def heal(engine: Engine, provider: str, platform_id: UUID, now: datetime) -> Non
             found = [verdict for _, verdict in changed]
             _write(connection, platform_id, provider, found, now.astimezone(UTC).date(), now)
             if len(rows) < BATCH:
-                differences.heal_ours(connection, platform_id, provider, now)
+                _heal_more(connection, platform_id, provider, now)
                 differences.resume(connection, platform_id, now)
                 return
             after = rows[-1]["id"]
+
+
+def _heal_more(connection: Connection, platform_id: UUID, provider: str, now: datetime) -> None:
+    """Close the differences that no line of the provider's is at the root of, and that heal."""
+    differences.heal_ours(connection, platform_id, provider, now)
+    own_money.heal(connection, platform_id, provider, now)
 
 
 def _write(
@@ -158,9 +184,9 @@ def _write(
         [_fee(provider, verdict) for verdict in verdicts if verdict.fee],
         now,
     )
-    _book_own(connection, platform_id, provider, verdicts, now)
+    found = own_money.book(connection, platform_id, provider, verdicts, now)
     _match(connection, platform_id, provider, verdicts)
-    found = [one for verdict in verdicts for one in verdict.differences]
+    found += [one for verdict in verdicts for one in verdict.differences]
     differences.record(connection, platform_id, provider, found, day, now)
 
 
@@ -169,61 +195,6 @@ def _fee(provider: str, verdict: Verdict) -> Posting:
     line = verdict.movement
     moved = move("expense:provider_fees", f"provider:{provider}", verdict.fee, line.unit)
     return Posting(f"fee:{line.ref}", "fee", (moved,), verdict.reference)
-
-
-def _book_own(
-    connection: Connection,
-    platform_id: UUID,
-    provider: str,
-    verdicts: Sequence[Verdict],
-    now: datetime,
-) -> None:
-    """Book what the platform moved to or from its own bank; tell if it was not all its own."""
-    own = [verdict for verdict in verdicts if verdict.own]
-    postings = [
-        Posting(
-            f"bank_payout:{verdict.movement.ref}",
-            "bank_payout",
-            (
-                move(
-                    f"provider:{provider}",
-                    "platform:paid_out",
-                    verdict.own,
-                    verdict.movement.unit,
-                ),
-            ),
-        )
-        for verdict in own
-    ]
-    fresh = []
-    for verdict, result in zip(own, post(connection, platform_id, postings, now), strict=True):
-        if result.status not in {Status.CREATED, Status.EXISTS}:
-            raise BrokenReconciliation(f"bank payout {verdict.movement.ref}: {result.status}")
-        if result.status is Status.CREATED and verdict.own < 0:
-            fresh.append(verdict.movement)
-    left = _own(connection, platform_id) if fresh else {}
-    events = [
-        outbox.NewEvent(
-            "platform.overdrawn",
-            {
-                "movement": line.ref,
-                "amount": -line.amount,
-                "own": left[line.unit],
-                "unit": line.unit,
-            },
-        )
-        for line in fresh
-        if left[line.unit] < 0
-    ]
-    outbox.append(connection, platform_id, events, now)
-
-
-def _own(connection: Connection, platform_id: UUID) -> dict[str, int]:
-    """Return what of the money held is the platform's own, in minor units by unit."""
-    found: dict[str, int] = {}
-    for one in balances(connection, platform_id, kinds=("platform", "expense", "receivable")):
-        found[one.unit] = found.get(one.unit, 0) + one.balance
-    return found
 
 
 _MATCH: Final = text(
@@ -267,7 +238,7 @@ def _look_for_ours(
     """
     since, until = midnight(day), midnight(day) + _DAY
     with db.transaction(engine, platform_id) as connection:
-        if not unmatched(connection, platform_id, provider.name, since, until):
+        if not unmatched(connection, platform_id, provider.name, since, until, limit=1):
             return
     for first, last in ((since - _DAY, since), (until, min(until + 2 * _DAY, now))):
         for lines in _read(provider, platform_id, first, last) if first < last else ():
@@ -275,14 +246,33 @@ def _look_for_ours(
                 _take_turn(connection, platform_id, provider.name)
                 verdicts = judge(connection, platform_id, provider.name, lines)
                 _match(connection, platform_id, provider.name, _agreeing(verdicts))
-    with db.transaction(engine, platform_id) as connection:
-        _take_turn(connection, platform_id, provider.name)
-        left = unmatched(connection, platform_id, provider.name, since, until)
-        found = [
-            Found(Kind.OURS_ONLY, one.key, one.amount, 0, one.unit, posting_key=one.key)
-            for one in left
-        ]
-        differences.record(connection, platform_id, provider.name, found, day, now)
+    # Hour by hour: a page of a day that the provider knows nothing of must not cost a whole day.
+    for hour in range(24):
+        start = since + hour * _HOUR
+        after: str | None = ""
+        while after is not None:
+            with db.transaction(engine, platform_id) as connection:
+                after = _keep_ours(connection, platform_id, provider.name, start, after, now)
+
+
+def _keep_ours(
+    connection: Connection,
+    platform_id: UUID,
+    provider: str,
+    start: datetime,
+    after: str,
+    now: datetime,
+) -> str | None:
+    """Keep a page of an hour's postings that no line speaks of; return where the next begins."""
+    _take_turn(connection, platform_id, provider)
+    left = unmatched(
+        connection, platform_id, provider, start, start + _HOUR, limit=BATCH, after=after
+    )
+    found = [
+        Found(Kind.OURS_ONLY, one.key, one.amount, 0, one.unit, posting_key=one.key) for one in left
+    ]
+    differences.record(connection, platform_id, provider, found, start.date(), now)
+    return left[-1].key if len(left) == BATCH else None
 
 
 def _agreeing(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -292,12 +282,14 @@ def _agreeing(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 _FINISH: Final = text(
     """
-    UPDATE service.reconciliation_run AS r SET finished_at = :now,
+    UPDATE service.reconciliation_run AS r SET finished_at = :now, lines = :lines,
+        totals = CAST(:totals AS jsonb),
         matched = (SELECT count(DISTINCT m.movement_ref) FROM service.reconciliation_match m
             WHERE m.platform_id = r.platform_id AND m.provider = r.provider AND m.day = r.day
               AND NOT EXISTS (SELECT FROM service.reconciliation_difference d
                 WHERE d.platform_id = r.platform_id AND d.provider = r.provider
                   AND d.movement_ref = m.movement_ref
+                  AND d.kind IN ('theirs_only', 'amount_differs', 'in_flight')
                   AND d.resolution IS DISTINCT FROM 'healed')),
         ours_only = f.ours_only, theirs_only = f.theirs_only,
         amount_differs = f.amount_differs, in_flight = f.in_flight
@@ -315,7 +307,19 @@ _FINISH: Final = text(
 
 
 def _finish(
-    connection: Connection, platform_id: UUID, provider: str, day: date, now: datetime
+    connection: Connection,
+    platform_id: UUID,
+    provider: str,
+    day: date,
+    tally: _Tally,
+    now: datetime,
 ) -> Run:
-    values = {"platform_id": platform_id, "provider": provider, "day": day, "now": now}
+    values = {
+        "platform_id": platform_id,
+        "provider": provider,
+        "day": day,
+        "now": now,
+        "lines": tally.lines,
+        "totals": orjson.dumps(tally.totals).decode(),
+    }
     return Run(**connection.execute(_FINISH, values).mappings().one())

@@ -55,6 +55,12 @@ class StillUnexplained(Refusal):
     code = "still_unexplained"
 
 
+class NothingToMove(Refusal):
+    """It is booked already: only a reason is missing."""
+
+    code = "nothing_to_move"
+
+
 class MemberUnclear(Refusal):
     """A member is named for what belongs to a member, and for nothing else."""
 
@@ -126,6 +132,7 @@ def resolve(
         DifferenceNotFound, MemberNotFound
         DifferenceResolved, DifferenceInFlight: there is nothing to resolve.
         StillUnexplained: ``explained``, and an amount stands in suspense.
+        NothingToMove: the platform took out more than its own; whose it is, is known.
         MemberUnclear: a member is missing, or named beside another resolution.
         NotReversed: the other difference is missing, or is not the opposite.
         MemberHasLess: what the member would give back is not on their balance.
@@ -149,6 +156,14 @@ def resolve(
             "An amount stands in suspense: say who bears it, or whom it belongs to.",
             pointer="/resolution",
             amount=amount,
+            unit=row["unit"],
+        )
+    if said.resolution in _MOVING and row["kind"] == Kind.BANK_PAYOUT_EXCEEDS_OWN_MONEY:
+        raise NothingToMove(
+            "This is booked as it happened. It heals when the platform has put the amount back; or "
+            "say why it is in order: explained.",
+            pointer="/resolution",
+            missing=-amount,
             unit=row["unit"],
         )
     if said.resolution in _MOVING and amount:

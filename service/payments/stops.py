@@ -17,6 +17,17 @@ _STANDS: Final = text(
 )
 
 
+def take_turn(connection: Connection, platform_id: UUID) -> None:
+    """Until the commit, let nobody else find or clear what stops the platform's payouts.
+
+    Else who sees no difference open would clear the stop that another was about to rely on.
+    """
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"payout_stop:{platform_id}"},
+    )
+
+
 def stopped(connection: Connection, platform_id: UUID) -> bool:
     """Tell whether no payout of the platform may leave now."""
     return bool(connection.scalar(_STANDS, {"platform_id": platform_id}))

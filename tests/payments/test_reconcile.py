@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,19 +18,10 @@ from service import db
 from service.events import outbox
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
-from service.ids import uuid7
 from service.payments import reconcile as reconcile_module
-from service.payments import resolutions, stops
+from service.payments import stops
 from service.payments.port import Movement, Provider, ProviderUnavailable
 from service.payments.reconcile import DayNotOver, Run, reconcile
-from service.payments.resolutions import (
-    DifferenceResolved,
-    MemberHasLess,
-    MemberUnclear,
-    Resolution,
-    StillUnexplained,
-)
-from service.platforms.members import MemberNotFound
 from tests.exchanges.world import START, World
 
 TODAY = START.date()
@@ -264,25 +256,6 @@ def test_a_refund_that_the_provider_has_not_finished_is_no_difference(
     assert told(world) == []
 
 
-def test_the_platforms_own_money_is_booked_and_more_than_its_own_is_told(
-    world: World, books: Books
-) -> None:
-    _, collect = paid(world)
-    books.add("collect", collect, 6_500)
-    books.add("bank_payout", "tu_1", 1_000)
-    assert counts(books.run()) == (2, 0, 0, 0, 0)
-    assert world.balance("platform:paid_out") == 1_000
-    books.add("bank_payout", "po_1", -1_000)
-    books.run()
-    assert told(world) == []
-    books.add("bank_payout", "po_2", -300)
-    for _ in range(2):
-        books.run()
-    assert told(world) == ["platform.overdrawn"]
-    assert world.outside() == 6_200
-    assert open_kinds(world) == []
-
-
 def test_a_balance_that_no_line_explains_is_told_until_it_agrees(
     world: World, books: Books
 ) -> None:
@@ -317,134 +290,48 @@ def test_a_line_in_another_unit_is_not_what_we_booked(world: World, books: Books
     assert world.balance("suspense:sandbox", "USD") == 6_500
 
 
-def test_many_lines_are_judged_in_batches(world: World, books: Books) -> None:
+def test_thousands_of_lines_are_judged_in_batches_and_summed(world: World, books: Books) -> None:
     postings = []
-    for number in range(1_203):
+    for number in range(3_000):
         line = books.add("dispute", "dp", -1 - number)
         move = Transfer("receivable:x", "provider:sandbox", 1 + number, "EUR")
         postings.append(Posting(f"chargeback:{line.ref}", "chargeback", (move,)))
     with db.transaction(world.engine, world.platform_id) as connection:
         post(connection, world.platform_id, postings, START)
-    assert counts(books.run()) == (1_203, 0, 0, 0, 0)
+    books.add("fee", None, -200)
+    run = books.run()
+    assert counts(run) == (3_001, 0, 0, 0, 0)
+    assert run.lines == 3_001
+    assert run.totals == {"EUR": {"amount": -sum(range(3_001)) - 200, "fees": 0}}
 
 
-# Resolving
-
-
-def resolve(world: World, kind: str, why: Resolution, member: UUID | None = None) -> None:
-    (row,) = [one for one in differences(world) if one.kind == kind and one.resolved_at is None]
+def test_more_postings_than_a_page_that_no_line_speaks_of_are_each_found(
+    world: World, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile_module, "BATCH", 3)
+    postings = [
+        Posting(f"x:{n}", "x", (Transfer("receivable:x", "provider:sandbox", 1 + n, "EUR"),))
+        for n in range(10)
+    ]
     with db.transaction(world.engine, world.platform_id) as connection:
-        resolutions.resolve(
-            connection, world.platform_id, row.id, why, "seen", "key_x", world.now, member
-        )
+        post(connection, world.platform_id, postings[:7], START)
+        post(connection, world.platform_id, postings[7:], START + timedelta(hours=3))
+    assert counts(books.run()) == (0, 10, 0, 0, 0)
+    assert {row.posting_key for row in differences(world)} == {one.key for one in postings}
+    assert sum(row.ours for row in differences(world)) == -55
 
 
-@pytest.mark.parametrize("amount", [1_000, -1_000])
-def test_what_the_platform_bears_leaves_suspense_as_its_gain_or_loss(
-    world: World, books: Books, amount: int
-) -> None:
-    books.add("other", None, amount)
-    books.run()
-    resolve(world, "theirs_only", Resolution.PLATFORM_BEARS)
-    assert world.balance("suspense:sandbox") == 0
-    assert world.balance("expense:losses") == amount
-    assert told(world)[-2:] == ["reconciliation.resolved", "payouts.resumed"]
-    assert not stopped(world)
-    assert counts(books.run())[2] == 1
-    assert open_kinds(world) == []
-    world.check()
-
-
-def test_what_belongs_to_a_member_is_owed_to_them(world: World, books: Books) -> None:
-    books.add("other", None, 1_000)
-    books.run()
-    with pytest.raises(MemberUnclear):
-        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER)
-    with pytest.raises(MemberNotFound):
-        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, uuid7())
-    resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, world.payee)
-    assert world.of(world.payee) == 1_000
-    world.check()
-
-
-def test_what_a_member_got_already_is_not_taken_below_zero(world: World, books: Books) -> None:
-    books.add("other", None, -1_000)
-    books.run()
-    with pytest.raises(MemberHasLess):
-        resolve(world, "theirs_only", Resolution.BELONGS_TO_MEMBER, world.payee)
-    assert stopped(world)
-
-
-def test_words_alone_do_not_clear_suspense(world: World, books: Books) -> None:
-    books.add("other", None, 1_000)
-    books.run()
-    with pytest.raises(StillUnexplained):
-        resolve(world, "theirs_only", Resolution.EXPLAINED)
-
-
-def test_payouts_stay_stopped_until_the_last_difference_is_resolved(
-    world: World, books: Books
-) -> None:
-    for _ in range(2):
-        books.add("other", None, 1_000)
-    books.run()
-    with db.transaction(world.engine, world.platform_id) as connection:
-        for row in differences(world):
-            assert stops.stopped(connection, world.platform_id)
-            resolutions.resolve(
-                connection,
-                world.platform_id,
-                row.id,
-                Resolution.PLATFORM_BEARS,
-                "seen",
-                "key_x",
-                world.now,
-            )
-    assert not stopped(world)
-    with pytest.raises(DifferenceResolved), db.transaction(world.engine, world.platform_id) as c:
-        resolutions.resolve(
-            c, world.platform_id, row.id, Resolution.PLATFORM_BEARS, "again", "key_x", world.now
-        )
-
-
-def test_a_loss_of_what_we_alone_have_corrects_our_books(world: World, books: Books) -> None:
-    paid(world)
-    books.run()
-    resolve(world, "ours_only", Resolution.PLATFORM_BEARS)
-    assert world.outside() == 0
-    assert world.balance("expense:losses") == -6_500
-    books.run()
-    assert open_kinds(world) == []
-
-
-def test_a_balance_once_explained_is_told_again_only_when_it_changes(
-    world: World, books: Books
-) -> None:
-    books.hidden = 50
-    books.run()
-    resolve(world, "balance_differs", Resolution.EXPLAINED)
-    later = TOMORROW + timedelta(days=1)
-    books.run(TOMORROW.date(), later)
-    assert open_kinds(world) == []
-    books.hidden = 70
-    books.run(later.date(), later + timedelta(days=1))
-    assert [row.theirs - row.ours for row in differences(world)] == [50, 20]
-    assert open_kinds(world) == ["balance_differs"]
-
-
-def test_a_payout_waits_while_payouts_are_stopped_and_leaves_after(
-    world: World, books: Books
-) -> None:
-    exchange, collect = paid(world)
-    books.add("collect", collect, 6_500)
-    books.add("other", None, 1_000)
-    books.run()
+def test_a_fee_on_what_failed_at_once_is_booked_all_the_same(world: World, books: Books) -> None:
+    exchange, collect = paid(world, 20_404)  # the sandbox fails a payout of this amount
+    books.add("collect", collect, 20_404)
     world.both_confirm(exchange)
     world.sweep()
-    assert "payout.succeeded" not in world.events(exchange)
-    resolve(world, "theirs_only", Resolution.PLATFORM_BEARS)
-    world.pass_time(minutes=11)
-    assert "payout.succeeded" in world.events(exchange)
+    payout = ref(world, exchange, "payout")
+    books.add("payout", payout, -20_404, fee=25)
+    books.add("reversal", payout, 20_404)
+    assert counts(books.run()) == (3, 0, 0, 0, 0)
+    assert world.balance("expense:provider_fees") == -25
+    assert open_kinds(world) == []
 
 
 # Crashes and company
@@ -496,6 +383,7 @@ def test_several_runs_at_once_come_to_the_same_as_one(
     assert {counts(run) for run in runs} == {(8, 0, 4, 0, 0)}
     assert world.outside() == 4_040 - 6 - 400
     assert world.balance("suspense:sandbox") == 40
-    assert told(world).count("reconciliation.difference") == 4
+    kinds = Counter(open_kinds(world))
+    assert kinds == {"theirs_only": 4, "bank_payout_exceeds_own_money": 4}
+    assert told(world).count("reconciliation.difference") == 8
     assert told(world).count("payouts.stopped") == 1
-    assert told(world).count("platform.overdrawn") == 4

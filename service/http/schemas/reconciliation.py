@@ -10,7 +10,12 @@ from pydantic import Field
 from service.http.schemas.base import Answer, Body, DifferenceId, LongText, MemberId
 
 DifferenceKind = Literal[
-    "ours_only", "theirs_only", "amount_differs", "balance_differs", "in_flight"
+    "ours_only",
+    "theirs_only",
+    "amount_differs",
+    "balance_differs",
+    "in_flight",
+    "bank_payout_exceeds_own_money",
 ]
 
 
@@ -25,6 +30,13 @@ class StateOut(Answer):
     open_differences: int = Field(description="Without those in flight: nothing is wrong there.")
 
 
+class RunTotal(Answer):
+    """The sums of one unit, minor units."""
+
+    amount: int = Field(description="What came in, less what went out, before fees.")
+    fees: int
+
+
 class RunOut(Answer):
     """A day of a provider's books compared with ours, as it came out the last time."""
 
@@ -36,6 +48,8 @@ class RunOut(Answer):
     theirs_only: int = Field(description="Lines of the provider's that we know nothing of.")
     amount_differs: int
     in_flight: int = Field(description="Lines of payments that the provider has not finished.")
+    lines: int = Field(description="Lines of the provider's books.")
+    totals: dict[str, RunTotal] = Field(description="What the lines sum to, by unit.")
     started_at: datetime
     finished_at: datetime | None = Field(description="null: it could not be read to the end.")
 
