@@ -20,6 +20,8 @@ from service.clock import now
 from service.config import settings
 from service.db import transaction
 from service.ids import decode, encode, uuid7
+from tests.exchanges.test_deposits import rental
+from tests.exchanges.world import SECRET, World
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +123,51 @@ def test_a_platform_that_is_not_there_cannot_be_reconciled(
 ) -> None:
     assert main(["reconcile", "--platform", encode("platform", UUID(int=7))]) == 1
     assert "No platform with this id" in capsys.readouterr().err
+
+
+@pytest.fixture
+def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERCE_CODE_KEY", SECRET)
+    settings.cache_clear()
+
+
+def test_a_day_that_agrees_is_told_and_ends_well(
+    engine: Engine, platform_id: UUID, keyed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(engine, platform_id)
+    world.now = now() - timedelta(days=2)
+    world.funded(world.sale())
+    world.funded(rental(world))
+    wanted = ["reconcile", "--platform", encode("platform", platform_id)]
+    assert main([*wanted, "--day", world.now.date().isoformat()]) == 0
+    told = capsys.readouterr().out
+    assert "2 matched, 0 ours only, 0 theirs only, 0 of another amount, 0 in flight" in told
+    assert "held: 85.00 EUR" in told
+    assert "blocked at payers' banks, held by nobody: 150.00 EUR" in told
+    assert main(wanted) == 0  # yesterday, when nothing moved
+    assert "0 matched" in capsys.readouterr().out
+
+
+def test_a_day_that_does_not_agree_ends_badly_and_says_what_is_open(
+    platform: str, engine: Engine, keyed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day = (now() - timedelta(days=3)).date().isoformat()
+    assert main(["reconcile", "--day", day, "--platform", platform]) == 1
+    told = capsys.readouterr()
+    assert "1 ours only" in told.out
+    assert "ours_only of" in told.out
+    assert "Payouts of this platform are stopped" in told.err
+    assert main(["audit", "--platform", platform]) == 0  # the books themselves hold
+
+
+def test_what_stands_in_suspense_is_named_by_the_audit(
+    engine: Engine, platform_id: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    move = Transfer("provider:sandbox", "suspense:sandbox", 77, "EUR")
+    with transaction(engine, platform_id) as connection:
+        post(connection, platform_id, [Posting("k1", "suspense", (move,))], now())
+    assert main(["audit", "--platform", encode("platform", platform_id)]) == 1
+    told = capsys.readouterr().out
+    assert "suspense_not_zero" in told
+    assert "suspense:sandbox EUR" in told
+    assert "77 unexplained" in told
