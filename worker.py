@@ -27,8 +27,8 @@ from service.platforms import answers
 
 _log = structlog.get_logger(__name__)
 
-#: Four tasks at once, and a connection to spare for the sandbox provider's own transactions.
-_POOL_SIZE: Final = 10
+#: Four tasks at once, each of which may ask four things of providers at the same time.
+_POOL_SIZE: Final = 16
 
 app: Final = wake.make_queue(
     lambda: settings().redis_url,
