@@ -79,6 +79,9 @@ CREATE TRIGGER keep_what_banks_took BEFORE UPDATE OF refund_asked ON service.pay
     EXECUTE FUNCTION service.keep_what_banks_took();
 CREATE INDEX ix_chargeback_platform_id_payment_id ON service.chargeback (platform_id, payment_id);
 
+CREATE INDEX ix_exchange_charged_back ON service.exchange (platform_id, id)
+    WHERE charged_back > 0 AND closed_at IS NOT NULL;
+
 -- The sandbox provider's disputes and warnings, to rehearse them. Nothing of ours refers to them.
 CREATE TABLE service.sandbox_dispute (
     platform_id uuid        NOT NULL,

@@ -113,6 +113,7 @@ ALTER TABLE service.exchange
     -- Until when the payer's bank can still take the money back, after it was released too.
     ADD COLUMN reversible_until timestamptz,
     -- What banks took back for good from what was collected, in minor units, and not yet shared out.
+    ADD COLUMN contested_id  uuid,
     ADD COLUMN charged_back  bigint NOT NULL DEFAULT 0,
     ADD CONSTRAINT ck_exchange_charged_back CHECK (charged_back >= 0);
 

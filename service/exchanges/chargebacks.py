@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection, RowMapping, text
 
 from ledger.posting import Posting, Status, Transfer, post
 from service import db
@@ -121,7 +121,9 @@ def record(
         others = _without_warnings(connection, others, rules.now)
     _mark(connection, collect, seen, others, rules.now)
     change = withdrawn - row["withdrawn"]
-    decision = _decide(exchange, seen, change, withdrawn, keep=bool(others), rules=rules)
+    decision = _decide(
+        exchange, collect["id"], seen, change, withdrawn, keep=bool(others), rules=rules
+    )
     decision.note(
         f"chargeback.{_word(seen.status, new=row['status'] == 'new')}",
         chargeback=encode("chargeback", row["id"]),
@@ -259,6 +261,7 @@ def _word(status: DisputeStatus, *, new: bool) -> str:
 
 def _decide(
     exchange: Exchange,
+    collect_id: UUID,
     seen: Dispute,
     change: int,
     withdrawn: int,
@@ -278,7 +281,13 @@ def _decide(
     def step(name: str, amount: int, *, stays: bool) -> None:
         nonlocal decision
         command = Command(
-            exchange.id, name, PROVIDER, failure=seen.reason, amount=amount, keep_frozen=stays
+            exchange.id,
+            name,
+            PROVIDER,
+            payment_id=collect_id,
+            failure=seen.reason,
+            amount=amount,
+            keep_frozen=stays,
         )
         then = take(decision.exchange, command, rules)
         then.events[:0] = decision.events
@@ -374,4 +383,23 @@ def look_again(desk: Desk, now: datetime, only: UUID | None = None) -> int:
             done += 1
         except Exception as error:  # whatever it is, it must not keep the others waiting
             _log.error("chargeback_put_off", chargeback=str(row["id"]), exc_info=error)
-    return done
+    return done + _close_ended(desk, now, only)
+
+
+_ENDED: Final = text(
+    "SELECT e.platform_id, e.id FROM service.exchange AS e "
+    "WHERE e.charged_back > 0 AND e.closed_at IS NOT NULL "
+    "AND (CAST(:only AS uuid) IS NULL OR e.platform_id = :only) AND NOT EXISTS ("
+    " SELECT FROM service.chargeback AS c WHERE c.platform_id = e.platform_id "
+    " AND c.exchange_id = e.id AND c.closed_at IS NULL) LIMIT 20"
+)
+
+
+def _close_ended(desk: Desk, now: datetime, only: UUID | None) -> int:
+    """Account for what a bank took of exchanges that have ended since, and no outcome covered."""
+    with db.transaction(desk.engine, db.SYSTEM) as connection:
+        ended = connection.execute(_ENDED, {"only": only}).all()
+    for one in ended:
+        with db.transaction(desk.engine, one.platform_id) as connection:
+            losses.close(connection, one.platform_id, one.id, Rules(now, desk.codes))
+    return len(ended)

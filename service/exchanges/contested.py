@@ -28,6 +28,7 @@ def freeze(
             exchange,
             frozen_at=exchange.frozen_at or now,
             charged_back=exchange.charged_back + command.amount,
+            contested_id=command.payment_id or exchange.contested_id,
             proposal=None,
         )
     )
@@ -58,8 +59,7 @@ def charged_back(
     what they have already.
     """
     decision = Decision(exchange if command.keep_frozen else replace(exchange, frozen_at=None))
-    taken = [leg for leg in exchange.held_legs if leg.sort == "money"]
-    whole = sum(leg.held for leg in taken if not exchange.is_blocked(leg))
+    whole = sum(leg.held for leg in exchange.held_legs if leg.collect_id == exchange.contested_id)
     decision.note("exchange.charged_back", amount=command.amount, unit=exchange.money_unit)
     if whole and exchange.charged_back >= whole:
         money.settle(decision, {leg.id: 0 for leg in exchange.held_legs}, by_silence=True)

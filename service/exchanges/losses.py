@@ -60,7 +60,9 @@ def close(connection: Connection, platform_id: UUID, exchange_id: UUID, rules: R
         _cover(connection, decision, missing, rules)
     elif there > 0:
         _give_on(connection, decision, there)
-    if decision.postings or decision.payments or decision.events:
+    # Whatever no outcome has counted is accounted for now.
+    decision.exchange = replace(exchange, charged_back=0)
+    if decision.exchange != exchange or decision.postings or decision.payments or decision.events:
         _write(connection, exchange, decision, rules)
 
 

@@ -174,6 +174,8 @@ class Exchange:
     frozen_at: datetime | None = None
     #: Minor units that the bank took back and that no outcome has accounted for yet.
     charged_back: int = 0
+    #: The payment that banks contest, or contested last.
+    contested_id: UUID | None = None
     reversible_until: datetime | None = None
     fund_attempts: int = 0
     event_sequence: int = 0

@@ -156,16 +156,24 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool
     on_refund = "returned" if by_silence else exchange.terms["fee"]["on_refund"]
     settled: dict[UUID, Leg] = {}
     owed: dict[UUID, dict[Role, int]] = {}
-    taken_back = exchange.charged_back
+    taken_back, room = exchange.charged_back, _room(exchange)
     for leg in exchange.legs:
         if leg.id not in to_payee:
             continue
         assert leg.state is LegState.HELD
-        # What the bank gave back to the payer already is theirs, whatever was agreed since.
-        by_bank = 0 if leg.sort != "money" or exchange.is_blocked(leg) else taken_back
-        part = min(to_payee[leg.id], max(0, leg.amount - by_bank))
-        share = _bank_first(share_out(leg, part, on_refund), by_bank)
-        by_bank = min(by_bank, share.to_payer)
+        contested = leg.collect_id is not None and leg.collect_id == exchange.contested_id
+        mine = taken_back if contested else 0
+        # What the bank gave back is missing from what the payee would get; the payer's own part
+        # (a deposit) goes back whole, as far as the payment still has it.
+        part = to_payee[leg.id] - min(mine, to_payee[leg.id])
+        share = _bank_first(share_out(leg, part, on_refund), mine)
+        by_bank = min(mine, to_payee[leg.id] - part)
+        if by_silence:
+            by_bank = min(mine, share.to_payer)
+        elif contested:
+            left = max(0, room - share.to_fees)
+            by_bank += min(mine - by_bank, max(0, share.to_payer - by_bank - left))
+            room -= share.to_payer - by_bank
         taken_back -= by_bank
         decision.postings.append(_outcome(exchange, leg, share, by_bank))
         settled[leg.id] = replace(leg, state=LegState.SETTLED, share=share)
@@ -183,8 +191,24 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool
             to_fees=share.to_fees,
         )
     decision.exchange = replace(exchange.with_legs(settled), charged_back=taken_back)
+    if exchange.deposit_renewal_id is not None and any(
+        leg.secured_by_bank for leg in settled.values()
+    ):
+        # Nobody needs the new block any more, whatever became of it.
+        decision.cancel.append(exchange.deposit_renewal_id)
+        decision.exchange = replace(decision.exchange, deposit_renewal_id=None)
     for collect_id, sides in owed.items():
         _pay_on(decision, exchange, collect_id, sides)
+
+
+def _room(exchange: Exchange) -> int:
+    """Return how much of the contested payment can still reach the payer through us.
+
+    Everything that it brought in, less what the payer has of it: by outcomes, and by the bank.
+    """
+    legs = [leg for leg in exchange.legs if leg.collect_id == exchange.contested_id]
+    given = sum(leg.share.to_payer for leg in legs if leg.share is not None)
+    return max(0, sum(leg.held for leg in legs) - given - exchange.charged_back)
 
 
 def _bank_first(share: Share, by_bank: int) -> Share:

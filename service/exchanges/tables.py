@@ -41,6 +41,7 @@ exchange: Final = Table(
     Column("deposit_renewal_id", Uuid),
     Column("frozen_at", _INSTANT),
     Column("reversible_until", _INSTANT),
+    Column("contested_id", Uuid),
     Column("charged_back", BigInteger, nullable=False, server_default="0"),
     Column("fund_attempts", Integer, nullable=False, server_default="0"),
     Column("event_sequence", Integer, nullable=False, server_default="0"),

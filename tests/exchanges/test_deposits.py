@@ -289,3 +289,18 @@ def test_at_the_hold_limit_a_blocked_deposit_is_free(world: World) -> None:
     world.check()
     assert world.read(exchange).state is State.REFUNDED
     assert (blocked(world), world.outside()) == (0, 0)
+
+
+def test_a_renewal_that_nobody_answered_is_called_back_at_the_return(world: World) -> None:
+    exchange = loan(world, "reauthorise", days=20)
+    world.step(exchange, "fund", PAYER, payment_method="pm_sandbox_requires_action")
+    world.act(exchange, succeed=True)
+    world.sweep()
+    world.step(exchange, "authorise_again", PAYER, payment_method="pm_sandbox_requires_action")
+    world.sweep()
+    world.both_confirm(exchange)
+    world.both_confirm(exchange)
+    world.sweep()
+    assert states(world, exchange).count(("collect", "canceled")) == 2
+    assert blocked(world) == 0
+    world.check()

@@ -332,3 +332,47 @@ def test_events_of_a_chargeback_in_any_order_reach_the_same_books(
     (row,) = rows(rich, exchange)
     assert row.status == ("won" if seed % 2 == 0 else "lost")
     rich.agree(own=OWN)
+
+
+@pytest.mark.parametrize("borne_by", ["platform", "payee"])
+def test_what_a_bank_took_of_a_released_price_is_not_taken_from_the_deposit(
+    rich: StripeLives, borne_by: str
+) -> None:
+    legs = [("price", 2_000, "EUR"), ("deposit", 15_000, "EUR")]
+    draft = rich.draft("rental", legs, chargeback_borne_by=borne_by)
+    exchange = rich.funded(rich.propose(draft))
+    rich.both_confirm(exchange)  # the price is paid on, the deposit held
+    rich.settle()
+    ref = contest(rich, exchange, 2_000)
+    rich.server.close_dispute(ref, won=False)
+    rich.settle()
+    assert rich.read(exchange).state is State.ACTIVE
+    rich.both_confirm(exchange)
+    rich.settle()
+    exchange = rich.read(exchange)
+    assert exchange.state is State.COMPLETED
+    deposit = exchange.legs[1].share
+    assert deposit is not None
+    assert (deposit.to_payer, deposit.to_payee) == (15_000, 0)
+    (refund,) = rich.refs(exchange, "refund")
+    assert rich.server.object(refund)["amount"] == 15_000
+    assert exchange.charged_back == 0
+    assert missing(rich, exchange) == 0
+    assert -rich.balance("expense:chargebacks") == (2_000 if borne_by == "platform" else 0)
+    rich.agree(own=OWN)
+
+
+def test_an_agreed_refund_counts_what_the_bank_has_given_back_already(rich: StripeLives) -> None:
+    exchange = sale(rich)
+    ref = contest(rich, exchange, 2_000)
+    rich.server.close_dispute(ref, won=False)
+    rich.settle()
+    rich.step(exchange, "propose_cancellation", PAYEE)
+    proposal = rich.read(exchange).proposal
+    assert proposal is not None
+    rich.step(exchange, "accept_proposal", PAYER, proposal_id=proposal.id)
+    rich.settle()
+    (refund,) = rich.refs(exchange, "refund")
+    assert rich.server.object(refund)["amount"] == 4_500
+    assert missing(rich, exchange) == 0
+    rich.agree(own=OWN)
