@@ -48,7 +48,7 @@ def _is_worker(config: pytest.Config) -> bool:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a long run try more of what is tried at random."""
     parser.addoption(
-        "--orders", type=int, default=80, help="Orders of a provider's events to try (80)."
+        "--orders", type=int, default=40, help="Orders of a provider's events to try (40)."
     )
 
 
