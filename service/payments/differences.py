@@ -201,8 +201,9 @@ def line_of(row: RowMapping) -> Movement:
 _FOUND_AFTER_ALL: Final = text(
     "SELECT d.* FROM service.reconciliation_difference d WHERE d.platform_id = :platform_id "
     "AND d.provider = :provider AND d.resolved_at IS NULL AND d.kind = 'ours_only' "
-    "AND EXISTS (SELECT FROM service.reconciliation_match m WHERE m.platform_id = d.platform_id "
-    " AND m.provider = d.provider AND m.posting_key = d.posting_key) ORDER BY d.id"
+    "AND (SELECT m.movement_ref FROM service.reconciliation_match m "
+    " WHERE m.platform_id = d.platform_id AND m.provider = d.provider "
+    " AND m.posting_key = d.posting_key LIMIT 1) IS NOT NULL ORDER BY d.id"
 )
 
 

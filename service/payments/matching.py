@@ -260,23 +260,35 @@ def _payments(
     return by_ref | {ref: by_id[one] for ref, one in own.items() if one in by_id}
 
 
+# What a posting moved, and the line that speaks of it, are looked up for each posting by itself: a
+# join would be free to begin at the provider's account, through which everything ever went.
 _MOVED: Final = """
-    SELECT b.key, b.reference, t.unit, m.movement_ref,
-           sum(CASE WHEN t.debit_account = a.id THEN t.amount ELSE -t.amount END)::bigint AS amount
-    FROM ledger.posting b
-    JOIN ledger.transfer t ON t.platform_id = b.platform_id AND t.posting_id = b.id
-    JOIN ledger.account a ON a.platform_id = t.platform_id AND a.path = :path
-      AND a.unit = t.unit AND a.id IN (t.debit_account, t.credit_account)
-    LEFT JOIN service.reconciliation_match m
-      ON m.platform_id = b.platform_id AND m.provider = :provider AND m.posting_key = b.key
-    WHERE b.platform_id = :platform_id AND """
-_BY_KEY: Final = text(_MOVED + "b.key = ANY(:keys) GROUP BY 1, 2, 3, 4")
+    SELECT b.key, b.reference, f.unit, f.amount, b.movement_ref
+    FROM (SELECT p.platform_id, p.id, p.key, p.reference,
+              (SELECT m.movement_ref FROM service.reconciliation_match m
+               WHERE m.platform_id = p.platform_id AND m.provider = :provider
+                 AND m.posting_key = p.key LIMIT 1) AS movement_ref
+          FROM {postings} p) b
+    CROSS JOIN LATERAL (
+        SELECT t.unit,
+            sum(CASE WHEN t.debit_account = a.id THEN t.amount ELSE -t.amount END)::bigint AS amount
+        FROM ledger.transfer t JOIN ledger.account a ON a.platform_id = t.platform_id
+            AND a.path = :path AND a.unit = t.unit AND a.id IN (t.debit_account, t.credit_account)
+        WHERE t.platform_id = b.platform_id AND t.posting_id = b.id GROUP BY t.unit) f
+"""
+_BY_KEY: Final = text(
+    "WITH named AS MATERIALIZED ("  # noqa: S608 - our own words
+    " SELECT platform_id, id, key, reference FROM ledger.posting "
+    " WHERE platform_id = :platform_id AND key = ANY(:keys)) " + _MOVED.format(postings="named")
+)
 #: What reconciliation itself books is no payment, so no line speaks of it.
 _UNMATCHED: Final = text(
-    _MOVED + "b.recorded_at >= :since AND b.recorded_at < :until AND m.movement_ref IS NULL "
-    "AND b.kind NOT IN ('suspense', 'resolution') AND b.key NOT LIKE 'healed:%' "
-    "AND b.key > :after GROUP BY 1, 2, 3, 4 HAVING sum(CASE WHEN t.debit_account = a.id "
-    "THEN t.amount ELSE -t.amount END) <> 0 ORDER BY b.key LIMIT :limit"
+    "WITH recorded AS MATERIALIZED ("  # noqa: S608 - our own words
+    " SELECT platform_id, id, key, reference FROM ledger.posting "
+    " WHERE platform_id = :platform_id AND recorded_at >= :since AND recorded_at < :until "
+    " AND kind NOT IN ('suspense', 'resolution') AND key NOT LIKE 'healed:%' AND key > :after) "
+    + _MOVED.format(postings="recorded")
+    + "WHERE b.movement_ref IS NULL AND f.amount <> 0 ORDER BY b.key LIMIT :limit"
 )
 
 

@@ -237,22 +237,26 @@ def _look_for_ours(
     Clocks differ and a posting follows its line: the days beside are looked through first.
     """
     since, until = midnight(day), midnight(day) + _DAY
-    with db.transaction(engine, platform_id) as connection:
-        if not unmatched(connection, platform_id, provider.name, since, until, limit=1):
-            return
+    # Hour by hour: a page of a day that the provider knows nothing of must not cost a whole day.
+    hours = [since + count * _HOUR for count in range(24)]
+    if not any(_has_unmatched(engine, provider.name, platform_id, hour) for hour in hours):
+        return
     for first, last in ((since - _DAY, since), (until, min(until + 2 * _DAY, now))):
         for lines in _read(provider, platform_id, first, last) if first < last else ():
             with db.transaction(engine, platform_id) as connection:
                 _take_turn(connection, platform_id, provider.name)
                 verdicts = judge(connection, platform_id, provider.name, lines)
                 _match(connection, platform_id, provider.name, _agreeing(verdicts))
-    # Hour by hour: a page of a day that the provider knows nothing of must not cost a whole day.
-    for hour in range(24):
-        start = since + hour * _HOUR
+    for hour in hours:
         after: str | None = ""
         while after is not None:
             with db.transaction(engine, platform_id) as connection:
-                after = _keep_ours(connection, platform_id, provider.name, start, after, now)
+                after = _keep_ours(connection, platform_id, provider.name, hour, after, now)
+
+
+def _has_unmatched(engine: Engine, provider: str, platform_id: UUID, hour: datetime) -> bool:
+    with db.transaction(engine, platform_id) as connection:
+        return bool(unmatched(connection, platform_id, provider, hour, hour + _HOUR, limit=1))
 
 
 def _keep_ours(
@@ -285,12 +289,14 @@ _FINISH: Final = text(
     UPDATE service.reconciliation_run AS r SET finished_at = :now, lines = :lines,
         totals = CAST(:totals AS jsonb),
         matched = (SELECT count(DISTINCT m.movement_ref) FROM service.reconciliation_match m
-            WHERE m.platform_id = r.platform_id AND m.provider = r.provider AND m.day = r.day
-              AND NOT EXISTS (SELECT FROM service.reconciliation_difference d
-                WHERE d.platform_id = r.platform_id AND d.provider = r.provider
-                  AND d.movement_ref = m.movement_ref
-                  AND d.kind IN ('theirs_only', 'amount_differs', 'in_flight')
-                  AND d.resolution IS DISTINCT FROM 'healed')),
+            WHERE m.platform_id = :platform_id AND m.provider = :provider AND m.day = :day)
+          - (SELECT count(DISTINCT d.movement_ref) FROM service.reconciliation_difference d
+            WHERE d.platform_id = :platform_id AND d.provider = :provider AND d.day = :day
+              AND d.kind IN ('theirs_only', 'amount_differs', 'in_flight')
+              AND d.resolution IS DISTINCT FROM 'healed'
+              AND (SELECT m.day FROM service.reconciliation_match m
+                   WHERE m.platform_id = d.platform_id AND m.provider = d.provider
+                     AND m.movement_ref = d.movement_ref LIMIT 1) = d.day),
         ours_only = f.ours_only, theirs_only = f.theirs_only,
         amount_differs = f.amount_differs, in_flight = f.in_flight
     FROM (SELECT count(*) FILTER (WHERE kind = 'ours_only') AS ours_only,
