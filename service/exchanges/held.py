@@ -11,8 +11,8 @@ away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -128,53 +128,38 @@ class Total:
             self.default_to_fees += line.default.to_fees
 
 
-_BALANCE: Final = (
-    "CASE WHEN a.floor IS NULL THEN ledger.unfloored_balance(a.platform_id, a.id) "
-    "ELSE a.balance END"
+#: Only the accounts themselves are streamed; what they are about is looked up by its keys, a batch
+#: at a time: a join over all of them would be planned by guess where the tables are young.
+_ACCOUNTS: Final = text(
+    """
+    SELECT * FROM (
+        SELECT a.id, a.path, a.unit, split_part(a.path, ':', 1) AS section,
+            CASE WHEN a.floor IS NULL THEN ledger.unfloored_balance(a.platform_id, a.id)
+                 ELSE a.balance END AS amount
+        FROM ledger.account a WHERE a.platform_id = :platform_id) AS account
+    WHERE amount <> 0
+    ORDER BY array_position(CAST(:sections AS text[]), section), path, unit
+    """
 )
-_UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-
-
-def _id(kind: str) -> str:
-    """An account that is called by one of our ids; the ledger itself lets any name be."""
-    return f"CASE WHEN a.path ~ '^{kind}:{_UUID}$' THEN split_part(a.path, ':', 2)::uuid END"
-
-
-_HOLDS: Final = text(
-    f"""
-    SELECT a.path, a.unit, a.balance AS amount, l.id AS leg_id,
-           e.id AS exchange_id, e.external_id, e.kind, e.state,
-           p.id AS payer_id, p.external_id AS payer_name,
-           q.id AS payee_id, q.external_id AS payee_name,
-           (SELECT max(b.recorded_at) FROM ledger.transfer t JOIN ledger.posting b
-              ON b.platform_id = t.platform_id AND b.id = t.posting_id
-            WHERE t.platform_id = a.platform_id AND t.credit_account = a.id) AS since
-    FROM ledger.account a
-    LEFT JOIN service.leg l ON l.platform_id = a.platform_id AND l.id = {_id("hold")}
-    LEFT JOIN service.exchange e ON e.platform_id = l.platform_id AND e.id = l.exchange_id
-    LEFT JOIN service.member p ON p.platform_id = e.platform_id AND p.id = e.payer_id
-    LEFT JOIN service.member q ON q.platform_id = e.platform_id AND q.id = e.payee_id
-    WHERE a.platform_id = :platform_id AND split_part(a.path, ':', 1) = 'hold' AND a.balance <> 0
-    ORDER BY l.exchange_id, l.position, a.path, a.unit
-    """  # noqa: S608 - our own constants
+_SINCE: Final = text(
+    "SELECT a.id, (SELECT max(b.recorded_at) FROM ledger.transfer t JOIN ledger.posting b "
+    " ON b.platform_id = t.platform_id AND b.id = t.posting_id "
+    " WHERE t.platform_id = :platform_id AND t.credit_account = a.id) AS since "
+    "FROM unnest(CAST(:ids AS bigint[])) AS a(id)"
 )
-_OTHERS: Final = text(
-    f"""
-    SELECT f.path, f.unit, f.amount, f.section, f.payment_id, m.id AS member_id,
-           m.external_id AS member_name, y.kind AS payment_kind, y.state AS payment_state,
-           y.created_at AS since, e.id AS exchange_id, e.external_id, e.kind, e.state
-    FROM (SELECT a.platform_id, a.path, a.unit, {_BALANCE} AS amount,
-              split_part(a.path, ':', 1) AS section, {_id("member")} AS member_id,
-              {_id("transit")} AS payment_id, {_id("receivable")} AS exchange_id
-          FROM ledger.account a WHERE a.platform_id = :platform_id) f
-    LEFT JOIN service.payment y ON y.platform_id = f.platform_id AND y.id = f.payment_id
-    LEFT JOIN service.exchange e ON e.platform_id = f.platform_id
-        AND e.id = coalesce(f.exchange_id, y.exchange_id)
-    LEFT JOIN service.member m ON m.platform_id = f.platform_id
-        AND m.id = coalesce(f.member_id, y.member_id)
-    WHERE f.section <> 'hold' AND f.amount <> 0
-    ORDER BY array_position(CAST(:sections AS text[]), f.section), f.path, f.unit
-    """  # noqa: S608 - our own constants
+_LEGS: Final = text(
+    "SELECT id, exchange_id FROM service.leg WHERE platform_id = :platform_id AND id = ANY(:ids)"
+)
+_PAYMENTS: Final = text(
+    "SELECT id, kind, state, member_id, exchange_id, created_at FROM service.payment "
+    "WHERE platform_id = :platform_id AND id = ANY(:ids)"
+)
+_MEMBERS: Final = text(
+    "SELECT id, external_id FROM service.member WHERE platform_id = :platform_id AND id = ANY(:ids)"
+)
+_EXCHANGES: Final = text(
+    "SELECT id, external_id, kind, state FROM service.exchange "
+    "WHERE platform_id = :platform_id AND id = ANY(:ids)"
 )
 
 
@@ -183,63 +168,105 @@ def statement(connection: Connection, platform_id: UUID) -> Iterator[Line]:
 
     The caller's transaction is to be REPEATABLE READ: all lines are then of one instant.
     """
-    yield from _holds(connection, platform_id)
-    for row in _stream(connection, _OTHERS, platform_id, sections=list(Section)):
-        yield _other(row)
+    look = _Look(connection, platform_id)
+    values = {"platform_id": platform_id, "sections": list(Section)}
+    with connection.execute(_ACCOUNTS, values, execution_options={"yield_per": BATCH}) as rows:
+        for batch in rows.partitions(BATCH):
+            holds = [row for row in batch if row.section == Section.HOLD]
+            yield from _holds(look, holds)
+            yield from _others(look, batch[len(holds) :])
 
 
-def _stream(
-    connection: Connection, query: TextClause, platform_id: UUID, **values: Any
-) -> Iterator[Row[Any]]:
-    wanted = {"platform_id": platform_id, **values}
-    with connection.execute(query, wanted, execution_options={"yield_per": BATCH}) as rows:
-        yield from rows
+def _named(row: Row[Any]) -> UUID | None:
+    """Return the id that an account is called by; the ledger itself lets any name be."""
+    try:
+        return UUID(row.path.partition(":")[2])
+    except ValueError:
+        return None
 
 
-def _holds(connection: Connection, platform_id: UUID) -> Iterator[Line]:
-    batch: list[Row[Any]] = []
-    for row in _stream(connection, _HOLDS, platform_id):
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield from _with_defaults(connection, platform_id, batch)
-            batch = []
-    yield from _with_defaults(connection, platform_id, batch)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Looks things up by their keys, as of the statement's one instant."""
+
+    connection: Connection
+    platform_id: UUID
+
+    def up(self, query: TextClause, ids: Iterable[Any]) -> dict[Any, Row[Any]]:
+        """Return the rows of these ids, by id; None is no id."""
+        wanted = sorted({id_ for id_ in ids if id_ is not None})
+        if not wanted:
+            return {}
+        values = {"platform_id": self.platform_id, "ids": wanted}
+        return {row.id: row for row in self.connection.execute(query, values)}
+
+    def members(self, ids: Iterable[UUID | None]) -> dict[UUID | None, Party]:
+        """Return members by id."""
+        return {id_: Party(id_, row.external_id) for id_, row in self.up(_MEMBERS, ids).items()}
 
 
-def _with_defaults(
-    connection: Connection, platform_id: UUID, rows: Sequence[Row[Any]]
-) -> Iterator[Line]:
-    ids = list({row.exchange_id for row in rows if row.exchange_id is not None})
-    exchanges = store.load(connection, platform_id, ids, lock=False)
+def _about(of: Exchange | Row[Any]) -> About:
+    return About(of.id, of.external_id, of.kind, of.state)
+
+
+def _holds(look: _Look, rows: Sequence[Row[Any]]) -> Iterator[Line]:
+    legs = look.up(_LEGS, map(_named, rows))
+    ids = sorted({row.exchange_id for row in legs.values()})
+    exchanges = store.load(look.connection, look.platform_id, ids, lock=False)
     paid = {one.id: defaults(one) for one in exchanges.values()}
+    sides = {side for one in exchanges.values() for side in (one.payer_id, one.payee_id)}
+    members = look.members(sides)
+    since = look.up(_SINCE, (row.id for row in rows))
     for row in rows:
-        exchange = exchanges.get(row.exchange_id)
-        leg = _leg(exchange, row.leg_id)
-        yield Line(
-            Section.HOLD,
-            row.path,
-            row.unit,
-            row.amount,
-            exchange=_about(row),
+        found = legs.get(_named(row))
+        line = Line(Section.HOLD, row.path, row.unit, row.amount, since=since[row.id].since)
+        if found is None:
+            yield line
+            continue
+        exchange = exchanges[found.exchange_id]
+        leg = next(one for one in exchange.legs if one.id == found.id)
+        yield replace(
+            line,
+            exchange=_about(exchange),
             leg=leg,
-            payer=None if row.payer_id is None else Party(row.payer_id, row.payer_name),
-            payee=None if row.payee_id is None else Party(row.payee_id, row.payee_name),
-            since=row.since,
-            blocked=exchange is not None and leg is not None and exchange.is_blocked(leg),
-            default=paid.get(row.exchange_id, {}).get(row.leg_id),
+            payer=members.get(exchange.payer_id),
+            payee=members.get(exchange.payee_id),
+            blocked=exchange.is_blocked(leg),
+            default=paid[exchange.id].get(leg.id),
         )
 
 
-def _about(row: Row[Any]) -> About | None:
-    if row.exchange_id is None:
-        return None
-    return About(row.exchange_id, row.external_id, row.kind, row.state)
+def _others(look: _Look, rows: Sequence[Row[Any]]) -> Iterator[Line]:
+    def ids(section: Section) -> dict[int, UUID | None]:
+        return {row.id: _named(row) for row in rows if row.section == section}
 
-
-def _leg(exchange: Exchange | None, leg_id: UUID) -> Leg | None:
-    if exchange is None:
-        return None
-    return next(leg for leg in exchange.legs if leg.id == leg_id)
+    of_member, of_payment = ids(Section.MEMBER), ids(Section.TRANSIT)
+    payments = look.up(_PAYMENTS, of_payment.values())
+    members = look.members(
+        [*of_member.values(), *(payment.member_id for payment in payments.values())]
+    )
+    of_exchange = ids(Section.RECEIVABLE)
+    exchanges = look.up(
+        _EXCHANGES,
+        [*of_exchange.values(), *(payment.exchange_id for payment in payments.values())],
+    )
+    for row in rows:
+        payment = payments.get(of_payment.get(row.id))
+        member_id = of_member.get(row.id) if payment is None else payment.member_id
+        exchange_id = of_exchange.get(row.id) if payment is None else payment.exchange_id
+        about = exchanges.get(exchange_id)
+        yield Line(
+            Section(row.section),
+            row.path,
+            row.unit,
+            row.amount,
+            exchange=None if about is None else _about(about),
+            member=members.get(member_id),
+            payment_id=None if payment is None else payment.id,
+            payment_kind=None if payment is None else payment.kind,
+            payment_state=None if payment is None else payment.state,
+            since=None if payment is None else payment.created_at,
+        )
 
 
 def defaults(exchange: Exchange) -> dict[UUID, Default]:
@@ -271,22 +298,6 @@ def defaults(exchange: Exchange) -> dict[UUID, Default]:
             with_bank=paid.get(money.receivable_account(exchange.id), 0),
         )
     return found
-
-
-def _other(row: Row[Any]) -> Line:
-    member_id = row.member_id
-    return Line(
-        Section(row.section),
-        row.path,
-        row.unit,
-        row.amount,
-        exchange=_about(row),
-        member=None if member_id is None else Party(member_id, row.member_name),
-        payment_id=row.payment_id,
-        payment_kind=row.payment_kind,
-        payment_state=row.payment_state,
-        since=row.since,
-    )
 
 
 def totals_of(connection: Connection, platform_id: UUID) -> dict[str, Total]:

@@ -7,10 +7,11 @@ from collections import Counter
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from ledger.accounts import balances
 from ledger.posting import Posting, Transfer, post, reverse
@@ -22,6 +23,7 @@ from service.exchanges.held_text import COLUMNS, as_csv, as_json
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
 from service.ids import encode
+from tests.exchanges.contested_world import ContestedWorld
 from tests.exchanges.test_deposits import rental
 from tests.exchanges.world import START, World
 
@@ -181,17 +183,19 @@ def test_hours_that_wait_for_the_money_beside_them_go_back_when_it_does_not_come
     assert world.of(world.payer, "HOURS") == 0
 
 
-def test_what_the_bank_gave_back_already_is_not_paid_again_by_default(world: World) -> None:
-    exchange = world.funded(world.sale(6_500))
-    with db.transaction(world.engine, world.platform_id) as connection:
-        connection.execute(
-            text(
-                "UPDATE service.exchange SET charged_back = 2000 WHERE platform_id = :p AND id = :e"
-            ),
-            {"p": world.platform_id, "e": exchange.id},
-        )
+def test_what_the_bank_gave_back_already_is_not_paid_again_by_default(
+    engine: Engine, platform_id: UUID
+) -> None:
+    world = ContestedWorld(engine, platform_id)
+    exchange = world.sold(6_500)
+    world.contest(exchange, 2_000)
     announced = default(world, exchange)
     assert (announced.to_payer, announced.with_bank) == (4_500, 2_000)
+    (missing,) = of(world, Section.RECEIVABLE)
+    assert missing.amount == -2_000
+    assert missing.exchange is not None
+    assert missing.exchange.id == exchange.id
+    assert sum(line.amount for line in lines(world)) == 0
 
 
 def test_the_document_and_the_table_tell_the_same_and_name_members_by_ids_alone(
