@@ -22,6 +22,7 @@ from service.exchanges.refusals import ErasedMember, ExternalIdTaken, UnknownMem
 from service.exchanges.steps import VERSION
 from service.exchanges.terms import Draft
 from service.ids import encode, uuid7
+from service.payments import payees
 from service.payments.port import Provider
 from service.payments.providers import need
 from service.platforms import members
@@ -62,8 +63,26 @@ def propose(
             outcomes.append(_decide(platform_id, proposal, known, found, taken, provider, rules))
         except Refusal as refusal:
             outcomes.append(refusal)
-    store.insert(connection, [one for one in outcomes if isinstance(one, Decision)], rules.now)
+    made = [one for one in outcomes if isinstance(one, Decision)]
+    store.insert(connection, made, rules.now)
+    _tell_readiness(connection, platform_id, made, provider)
     return [Done(one.exchange) if isinstance(one, Decision) else one for one in outcomes]
+
+
+def _tell_readiness(
+    connection: Connection,
+    platform_id: UUID,
+    made: Sequence[Decision],
+    provider: Provider | None,
+) -> None:
+    """Say of each payee whether they can be paid, so that both sides know before they agree."""
+    if provider is None:
+        return
+    ids = {one.exchange.payee_id for one in made if one.exchange.provider is not None}
+    ready = payees.readiness(connection, platform_id, ids, provider) if ids else {}
+    for one in made:
+        if one.exchange.provider is not None:
+            one.exchange = replace(one.exchange, payout=ready[one.exchange.payee_id])
 
 
 def find_units(
