@@ -24,6 +24,8 @@ from service.payments.stripe.check import examine
 from service.payments.stripe.provider import Stripe
 from service.payments.vault import SecretsUnreadable
 
+#: Events that could not be applied: the newest tell enough.
+_MOST_EVENTS: Final = 10
 _HOW: Final = """\
 1. In Stripe's Dashboard make a secret key of the platform's own account: in test mode for a sandbox
    platform (sk_test_…), in live mode for a live one (sk_live_…).
@@ -107,6 +109,24 @@ def _examine(
             f"{name}: the key opens {account}, and the platform's money is on "
             f"{connected.account_ref}",
             "Connect a key of that account. Until then nothing is asked of Stripe.",
+        )
+    yield from _left_aside(engine, name, tenant)
+
+
+def _left_aside(engine: Engine, name: str, tenant: _Tenant) -> Iterator[Finding]:
+    """Show what Stripe told truly and nobody could apply, with the reason kept for each."""
+    with db.transaction(engine, tenant.id) as connection:
+        rows = connection.execute(
+            text(
+                "SELECT event_id, kind, object_ref, note FROM service.provider_event "
+                "WHERE platform_id = :id AND provider = :provider AND note IS NOT NULL "
+                "AND applied_at IS NULL ORDER BY received_at DESC LIMIT :most"
+            ),
+            {"id": tenant.id, "provider": connections.STRIPE, "most": _MOST_EVENTS},
+        ).all()
+    for row in rows:
+        yield Finding(
+            True, f"{name}: {row.kind} {row.event_id} about {row.object_ref} waits: {row.note}"
         )
 
 

@@ -17,7 +17,8 @@ from service.config import settings
 from service.db import SYSTEM, transaction
 from service.http.routes.providers import webhook_urls
 from service.ids import encode
-from service.payments import connections
+from service.payments import connections, inbox
+from service.payments.port import Event
 from service.payments.stripe.check import API_VERSION
 from service.payments.stripe.events import PAYEE_TYPES, PLATFORM_TYPES
 from tests.payments.stripe_bench import CODE_KEY, StripeBench, stripe_bench
@@ -198,3 +199,16 @@ def test_a_platform_is_named_with_stripe_alone(
 ) -> None:
     assert main(["doctor", "--platform", encode("platform", bench.platform_id)]) == 1
     assert "--stripe" in capsys.readouterr().err
+
+
+def test_what_stripe_told_and_nobody_could_apply_is_shown_with_its_reason(
+    bench: StripeBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with transaction(bench.engine, bench.platform_id) as connection:
+        event = Event("evt_1", "payment_intent.succeeded", "pi_of_nobody")
+        inbox.receive(connection, bench.platform_id, "stripe", event, bench.server.now)
+        connection.execute(
+            text("UPDATE service.provider_event SET note = 'No payment has pi_of_nobody.'")
+        )
+    _status, out = _look(bench, capsys)
+    assert re.search(r"evt_1 about pi_of_nobody waits: No payment has pi_of_nobody\.", out)
