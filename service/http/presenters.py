@@ -172,6 +172,7 @@ def payment(row: Mapping[str, Any]) -> dict[str, Any]:
         "capture": row["capture"],
         "captured": row["captured"],
         "capture_before": row["capture_before"],
+        "saved_method": row["saved_method"],
         "next_action": row["next_action"],
         "failure": row["failure"],
         "created_at": row["created_at"],

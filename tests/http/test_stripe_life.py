@@ -254,3 +254,17 @@ def test_a_day_of_lost_webhooks_is_read_from_stripes_list(shop: Shop) -> None:
     sweep.run(shop.desk, later)
     assert shop.api.read(f"/v1/exchanges/{exchange}")["state"] == "active"
     shop.agrees()
+
+
+def test_a_method_that_the_payer_agreed_to_keep_pays_the_next_exchange(shop: Shop) -> None:
+    payer, payee = shop.member(), shop.member(paid=True)
+    first, second = sale(shop, payer, payee), sale(shop, payer, payee)
+    shop.step(first, "fund", payer, payment_method="pm_card_visa", save_method=True)
+    shop.go_on()
+    (payment,) = shop.api.read(f"/v1/exchanges/{first}/payments")["data"]
+    saved = payment["saved_method"]
+    assert saved is not None
+    shop.step(second, "fund", payer, payment_method=saved)
+    shop.go_on()
+    assert shop.api.read(f"/v1/exchanges/{second}")["state"] == "active"
+    shop.agrees()

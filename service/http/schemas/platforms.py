@@ -299,6 +299,9 @@ class PaymentOut(Answer):
     )
     captured: int | None = Field(description="How much of a block was taken.")
     capture_before: datetime | None = Field(description="When the block ends by itself.")
+    saved_method: str | None = Field(
+        description="The method that the payer agreed to keep: the payment_method of a later fund."
+    )
     next_action: dict[str, Any] | None = Field(description="What the payer has to do, if anything.")
     failure: str | None
     created_at: datetime
