@@ -37,6 +37,7 @@ from service.exchanges import evidence, leaving, losses, payouts, returns
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
+from service.operations import dead_letters
 from service.payments import connected, contests, reconcile, resolutions
 from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
@@ -85,12 +86,14 @@ STATUS: Final[dict[type[Refusal], int]] = {
     payees.PayoutAccountNotFound: 404,
     payees.UnknownProviderObject: 404,
     EventNotFound: 404,
+    dead_letters.DeadLetterNotFound: 404,
     books.PostingNotFound: 404,
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
     members.MemberErased: 409,
     leaving.MemberBusy: 409,
     keys.KeyEnded: 409,
+    dead_letters.DeadLetterResolved: 409,
     books.UnitTaken: 409,
     books.AlreadyReversed: 409,
     books.CreditLimitPassed: 409,

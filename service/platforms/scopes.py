@@ -27,6 +27,8 @@ SCOPES: Final = (
     "events:read",
     "providers:read",
     "providers:write",
+    "operations:read",
+    "operations:write",
 )
 #: What a member's own token allows, always on their own exchanges and payout account alone.
 MEMBER_SCOPES: Final = frozenset(
