@@ -50,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--orders", type=int, default=40, help="Orders of a provider's events to try (40)."
     )
+    parser.addoption(
+        "--chaos-seconds", type=float, default=20.0, help="How long processes are killed for (20)."
+    )
+    parser.addoption(
+        "--chaos-seed", type=int, default=None, help="What they are killed by (the run's seed)."
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -218,7 +224,7 @@ def platform_id(new_platform: Callable[[], UUID]) -> UUID:
     return new_platform()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seed(pytestconfig: pytest.Config) -> int:
     """Return the seed of the run, printed in its header, for a test's own randomness."""
     return pytestconfig.stash[_SEED]

@@ -93,7 +93,7 @@ def check_numbers(written: Sequence[Written]) -> list[str]:
 
 
 def check_timers(written: Sequence[Written]) -> list[str]:
-    """Return what the clock did twice: ended or escalated an exchange, or reminded with a number."""
+    """Return what the clock did twice: ended an exchange, sent it to review, or reminded."""
     effects: Counter[tuple[str, ...]] = Counter()
     for event in written:
         if event.type in _ONCE_IN_A_LIFE:

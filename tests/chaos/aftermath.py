@@ -1,0 +1,136 @@
+"""What stands in the database after the run, and whether it is what the clients were told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Engine, RowMapping, text
+
+from service import db
+from service.ids import decode, encode
+from service.local import EmbeddedPostgres
+from service.processes import HOST
+from tests.chaos.history import Written
+from tests.chaos.load import Lived
+
+#: Older than every window of the load's exchanges and the grace of a payment together.
+_OLD: Final = timedelta(days=21)
+
+
+class Elder:
+    """Lets exchanges grow old, as if they had been proposed three weeks before."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+
+    def age(self, exchange: str) -> None:
+        """Move every instant of the exchange and of its timers back.
+
+        The guards of the tables forbid that to the application and to their owner, so it is the
+        embedded server's superuser who does it, with the triggers of that session turned off.
+        """
+        with psycopg.connect(
+            host=HOST,
+            port=self._postgres.port,
+            user="postgres",
+            password=self._postgres._password("postgres"),
+            dbname="tierce",
+        ) as connection:
+            connection.execute("SET LOCAL session_replication_role = replica")
+            wanted = {"id": decode("exchange", exchange), "old": _OLD}
+            for statement in _AGE:
+                connection.execute(statement, wanted)
+
+
+# The exchange first: its lock is the one that every step takes.
+_AGE: Final = (
+    "UPDATE service.exchange SET created_at = created_at - %(old)s,"
+    " proposed_at = proposed_at - %(old)s, payer_agreed_at = payer_agreed_at - %(old)s,"
+    " payee_agreed_at = payee_agreed_at - %(old)s, agreed_at = agreed_at - %(old)s,"
+    " funded_at = funded_at - %(old)s WHERE id = %(id)s",
+    "UPDATE service.timer SET due_at = due_at - %(old)s WHERE exchange_id = %(id)s",
+)
+
+
+class Aftermath:
+    """Reads what one platform's life left behind."""
+
+    def __init__(self, engine: Engine, platform_id: UUID) -> None:
+        self._engine = engine
+        self._platform_id = platform_id
+
+    def _rows(self, statement: str) -> Sequence[RowMapping]:
+        with db.transaction(self._engine, self._platform_id) as connection:
+            return connection.execute(text(statement)).mappings().all()
+
+    def written(self) -> list[Written]:
+        """Return the outbox, in the order in which it was written."""
+        return [
+            Written(
+                encode("event", row["id"]),
+                row["type"],
+                None if row["exchange_id"] is None else encode("exchange", row["exchange_id"]),
+                row["sequence"],
+                row["data"],
+            )
+            for row in self._rows("SELECT * FROM service.event ORDER BY tx, id")
+        ]
+
+    def unsettled(self) -> dict[str, int]:
+        """Return how much of each sort of work is still to be done, without what is at rest."""
+        (row,) = self._rows(
+            "SELECT (SELECT count(*) FROM service.payment WHERE settled_at IS NULL) AS payments,"
+            " (SELECT count(*) FROM service.timer WHERE due_at <= now()) AS timers"
+        )
+        return {name: count for name, count in row.items() if count}
+
+    def check(self, lived: Sequence[Lived]) -> list[str]:
+        """Return where the database says otherwise than the clients were told, a line each."""
+        found = {row["external_id"]: row for row in self._rows(_LIVES)}
+        faults = [
+            f"{one.id} was told to be made and is not there"
+            for one in lived
+            if one.external_id not in found
+        ]
+        for one in lived:
+            if one.external_id in found:
+                faults += _differences(one, found[one.external_id])
+        return faults
+
+    def strangers(self, lived: Sequence[Lived]) -> list[str]:
+        """Return exchanges that no client asked for. A life that was broken off is one as well."""
+        known = {one.external_id for one in lived}
+        return [row["external_id"] for row in self._rows(_LIVES) if row["external_id"] not in known]
+
+
+def _differences(told: Lived, row: RowMapping) -> list[str]:
+    wanted: dict[str, Any] = {
+        "id": told.id,
+        "state": told.ends,
+        "words": told.words,
+        "roles": told.words,
+        "paid": told.paid,
+    }
+    there = {**row, "id": encode("exchange", row["id"])}
+    return [
+        f"{told.id} was told {name} {value} and has {there[name]}"
+        for name, value in wanted.items()
+        if there[name] != value
+    ]
+
+
+_LIVES: Final = """
+    SELECT e.id, e.external_id, e.state,
+           (SELECT count(*) FROM service.confirmation c
+             WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS words,
+           (SELECT count(DISTINCT c.role) FROM service.confirmation c
+             WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS roles,
+           (SELECT count(*) FROM service.payment p
+             WHERE p.platform_id = e.platform_id AND p.exchange_id = e.id
+               AND p.kind = 'collect') AS paid
+    FROM service.exchange e
+"""
