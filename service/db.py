@@ -17,7 +17,7 @@ from uuid import UUID
 
 import orjson
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
-from sqlalchemy import Connection, Engine, MetaData, Table, TextClause, text
+from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, Table, TextClause, text
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
@@ -102,6 +102,24 @@ def transaction(engine: Engine, scope: Scope) -> Iterator[Connection]:
             yield connection
         finally:
             _inside.reset(token)
+
+
+@lru_cache(maxsize=8)
+def _unpooled(url: URL) -> Engine:
+    """An engine for connections that are held for long: they take none from those who work."""
+    return _create_engine(url, poolclass=NullPool, connect_args={"options": _OPTIONS})
+
+
+@contextmanager
+def alone(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold ``name`` so that nobody else does, in any process; yield False if somebody does.
+
+    Nothing is read or written under it, so providers may be called. Whoever dies holds it no more.
+    """
+    with _unpooled(engine.url).connect() as connection, connection.begin():
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+        yield connection.execute(query, {"name": name}).scalar_one()
 
 
 async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]) -> T:

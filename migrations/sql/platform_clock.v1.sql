@@ -1,12 +1,18 @@
 -- How far a sandbox platform's own clock is ahead of the real one. A platform without a row lives
 -- in real time; a clock is never turned back.
 CREATE TABLE service.platform_clock (
-    platform_id uuid     NOT NULL,
-    ahead       interval NOT NULL,
+    platform_id  uuid        NOT NULL,
+    ahead        interval    NOT NULL,
+    -- While the clock is being moved it stands still at each instant at which something is due,
+    -- so that all of it happens at that instant. Whoever moves it says until when, in real time:
+    -- if they die, the clock goes on by itself from where it stood.
+    stands_at    timestamptz,
+    stands_until timestamptz,
     CONSTRAINT pk_platform_clock PRIMARY KEY (platform_id),
     CONSTRAINT fk_platform_clock_platform_id
         FOREIGN KEY (platform_id) REFERENCES service.platform (id),
-    CONSTRAINT ck_platform_clock_ahead CHECK (ahead >= interval '0')
+    CONSTRAINT ck_platform_clock_ahead CHECK (ahead >= interval '0'),
+    CONSTRAINT ck_platform_clock_stands CHECK ((stands_at IS NULL) = (stands_until IS NULL))
 );
 CALL service.make_tenant_table('service.platform_clock', 'SELECT, INSERT, UPDATE');
 
@@ -14,7 +20,7 @@ CREATE FUNCTION service.keep_clock() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND NEW.ahead < OLD.ahead THEN
+    IF TG_OP = 'UPDATE' AND (NEW.ahead < OLD.ahead OR NEW.stands_at < OLD.stands_at) THEN
         RAISE EXCEPTION 'the clock of platform % cannot go back', OLD.platform_id
             USING ERRCODE = 'restrict_violation';
     END IF;
@@ -33,6 +39,7 @@ CREATE TRIGGER keep_clock BEFORE INSERT OR UPDATE ON service.platform_clock
 -- What time it is on a platform when it is "real" for the machine.
 CREATE FUNCTION service.platform_now(wanted uuid, real_now timestamptz) RETURNS timestamptz
     LANGUAGE sql STABLE
-    RETURN real_now + coalesce(
-        (SELECT c.ahead FROM service.platform_clock AS c WHERE c.platform_id = wanted), '0');
+    RETURN coalesce(
+        (SELECT CASE WHEN real_now < c.stands_until THEN c.stands_at ELSE real_now + c.ahead END
+         FROM service.platform_clock AS c WHERE c.platform_id = wanted), real_now);
 ALTER FUNCTION service.platform_now(uuid, timestamptz) OWNER TO tierce_owner;
