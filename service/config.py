@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -46,6 +46,20 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_json: bool = Field(default=True, description="JSON lines; false prints for people.")
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
+
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp://user:password@host:587 or smtps://… for e-mail."
+    )
+    mail_from: str | None = Field(default=None, description="Address that e-mail comes from.")
+    bounce_address: str | None = Field(
+        default=None, description="Address that mail comes back to; `tierce bounce` reads it."
+    )
+    sms: Literal["none", "log"] = Field(
+        default="none", description="log writes a line for each SMS; there is no gateway yet."
+    )
+    dev_pages: bool = Field(
+        default=False, description="Serve /dev/mailbox to anybody who can reach this port."
+    )
 
     stripe_api_base: str = Field(
         default=STRIPE_API_BASE,

@@ -33,6 +33,8 @@ PREFIXES: Final = {
     "posting": "po",
     "request": "req",
     "delivery": "dlv",
+    "message": "msg",
+    "link": "lk",
     "dead_letter": "dl",
     "outage": "out",
 }

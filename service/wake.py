@@ -31,6 +31,7 @@ AUDIT: Final = "tierce.audit"
 FORGET: Final = "tierce.forget"
 POLL: Final = "tierce.poll"
 RECONCILE: Final = "tierce.reconcile"
+MESSAGES: Final = "tierce.messages"
 
 #: A broker that failed is left alone for this long, so that no request pays for its absence.
 _REST_SECONDS: Final = 5.0

@@ -25,6 +25,8 @@ SCOPES: Final = (
     "books:write",
     "units:write",
     "events:read",
+    "messages:read",
+    "messages:write",
     "providers:read",
     "providers:write",
     "operations:read",

@@ -1,0 +1,144 @@
+"""Who is told what: one table from events to templates, recipients and categories.
+
+An event that is not here tells nobody. Whoever took a step is not told of it, except where it moves
+money: then both sides read where it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+Data = Mapping[str, Any]
+
+
+class Category(StrEnum):
+    """What a member can choose a channel for."""
+
+    STEPS = "steps"  # what they must do; cannot be switched off
+    NEWS = "news"  # what happened
+
+
+class To(StrEnum):
+    """Whom an event is told, by their part in it."""
+
+    PAYER = "payer"
+    PAYEE = "payee"
+    BOTH = "both"
+    OTHER = "other"  # the side that did not take the step (the event's ``by``); without one, both
+    NAMED = "named"  # the sides in the event's ``to``
+    MEMBER = "member"  # the member that the event itself names
+    CODE_HOLDER = "code_holder"  # who gives something up at the checkpoint that comes now
+    NOT_HOLDER = "not_holder"  # the other of the two
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """One line: this template to these people.
+
+    ``urgent`` ones go at any hour. ``when`` looks at the event's data and at the exchange's present
+    row (``has_legs``, ``met``: the checkpoint the event names is met) and says whether to tell.
+    """
+
+    template: str
+    to: To
+    category: Category
+    urgent: bool = False
+    when: Callable[[Data, Data], bool] | None = None
+
+
+def _state(*wanted: str) -> Callable[[Data, Data], bool]:
+    return lambda data, _exchange: data.get("state") in wanted
+
+
+def _with_legs(_data: Data, exchange: Data) -> bool:
+    return bool(exchange["has_legs"])
+
+
+def _without_legs(_data: Data, exchange: Data) -> bool:
+    return not exchange["has_legs"]
+
+
+def _not_met(_data: Data, exchange: Data) -> bool:
+    return not exchange["met"]
+
+
+_S, _N = Category.STEPS, Category.NEWS
+_GOES_ON: Final = _state("active", "in_review")
+_OPEN: Final = _state("proposed")
+
+RULES: Final[dict[str, tuple[Tell, ...]]] = {
+    # Terms. A proposal that both had agreed to before needs no answer.
+    "exchange.proposed": (Tell("proposed", To.OTHER, _S, when=_OPEN),),
+    "exchange.counter_offered": (Tell("counter_offered", To.OTHER, _S, when=_OPEN),),
+    "exchange.agreed": (
+        Tell("payment_needed", To.PAYER, _S, when=_state("agreed")),
+        Tell("agreed", To.PAYEE, _N, when=_state("agreed")),
+        Tell("agreed", To.BOTH, _N, when=_state("active")),
+    ),
+    "exchange.declined": (Tell("declined", To.OTHER, _N),),
+    # The payment.
+    "exchange.funding_failed": (Tell("payment_failed", To.PAYER, _S),),
+    "exchange.active": (
+        Tell("payment_protected", To.PAYER, _N, when=_with_legs),
+        Tell("payment_received", To.PAYEE, _S, when=_with_legs),
+        Tell("code_ready", To.CODE_HOLDER, _S, urgent=True, when=_without_legs),
+    ),
+    "payment.late": (Tell("payment_late", To.PAYER, _N),),
+    "deposit.action_needed": (Tell("deposit_action_needed", To.PAYER, _S),),
+    "deposit.lapsed": (Tell("deposit_lapsed", To.BOTH, _N),),
+    # Meeting, and both words.
+    "exchange.confirmed": (Tell("other_confirmed", To.OTHER, _S, when=_not_met),),
+    "exchange.checkpoint_met": (
+        Tell("code_ready", To.CODE_HOLDER, _S, urgent=True, when=_GOES_ON),
+        Tell("checkpoint_met", To.NOT_HOLDER, _N, when=_GOES_ON),
+    ),
+    "exchange.code_locked": (Tell("code_locked", To.CODE_HOLDER, _S, urgent=True),),
+    "exchange.code_renewed": (Tell("code_ready", To.CODE_HOLDER, _S, urgent=True),),
+    "exchange.reminder": (Tell("reminder", To.NAMED, _S),),
+    "exchange.in_review": (Tell("in_review", To.BOTH, _S),),
+    # Offers.
+    "exchange.settlement_proposed": (Tell("offer_made", To.OTHER, _S),),
+    "exchange.cancellation_proposed": (Tell("offer_made", To.OTHER, _S),),
+    "exchange.proposal_rejected": (Tell("offer_rejected", To.OTHER, _N),),
+    "exchange.proposal_withdrawn": (Tell("offer_withdrawn", To.OTHER, _N),),
+    # Ends. An accepted offer is told by the end that it brings.
+    "exchange.settled": (Tell("offer_accepted", To.BOTH, _N),),
+    "exchange.completed": (Tell("completed", To.BOTH, _N),),
+    "exchange.cancelled": (Tell("cancelled", To.OTHER, _N),),
+    "exchange.refunded": (Tell("refunded", To.BOTH, _N),),
+    "exchange.expired": (Tell("expired", To.BOTH, _N),),
+    # Money on its way out.
+    "refund.succeeded": (Tell("refund_sent", To.MEMBER, _N),),
+    "payout.succeeded": (Tell("payout_sent", To.MEMBER, _N),),
+    "payout.failed": (Tell("payout_failed", To.MEMBER, _S),),
+    "payout.returned": (Tell("payout_failed", To.MEMBER, _S),),
+    "payout.waiting": (Tell("account_needed", To.MEMBER, _S),),
+    "bank_payout.failed": (Tell("payout_failed", To.MEMBER, _S),),
+    "payee.requirements_due": (Tell("account_needed", To.MEMBER, _S),),
+    "payee.disabled": (Tell("account_needed", To.MEMBER, _S),),
+    # What a bank contests.
+    "chargeback.opened": (Tell("chargeback_opened", To.PAYEE, _N),),
+    "chargeback.won": (Tell("chargeback_closed", To.PAYEE, _N),),
+    "chargeback.lost": (Tell("chargeback_closed", To.PAYEE, _N),),
+    "chargeback.closed": (Tell("chargeback_closed", To.PAYEE, _N),),
+}
+
+#: Every template that some event calls for.
+TEMPLATES: Final = tuple(sorted({tell.template for tells in RULES.values() for tell in tells}))
+
+#: What of an event's data a message may keep: figures and names of steps, nothing of a person.
+KEPT: Final = (
+    "about", "amount", "by", "checkpoint", "due_at", "due_by", "failure", "number", "state", "unit",
+)  # fmt: skip
+
+
+#: Those that ask for something which nobody has to do once the exchange is over.
+OVER_WITH_EXCHANGE: Final = frozenset(
+    tell.template
+    for tells in RULES.values()
+    for tell in tells
+    if tell.category is Category.STEPS and tell.to is not To.MEMBER
+)

@@ -1,0 +1,120 @@
+"""Amounts, instants and names as a member reads them, in their language and their time zone."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_time
+from babel.numbers import NumberPattern
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ledger.units import Unit
+
+#: The languages in which every message exists.
+LOCALES: Final = ("fr", "en", "br")
+_FOLDER: Final = Path(__file__).parent / "templates"
+#: British habits: the 24-hour clock and days before months, as in the rest of Europe.
+_BABEL: Final = {"fr": "fr", "en": "en_GB", "br": "br"}
+_LONGEST: Final = 120
+
+#: What a template does not get is a mistake of ours that must not be sent.
+plain: Final = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text
+pages: Final = Environment(
+    undefined=StrictUndefined,
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    loader=FileSystemLoader(_FOLDER),
+)
+
+
+@lru_cache(maxsize=64)
+def catalogue(locale: str, name: str) -> Mapping[str, Any]:
+    """Return the file ``templates/<locale>/<name>.toml``."""
+    return tomllib.loads((_FOLDER / locale / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def fill(template: str, variables: Mapping[str, Any]) -> str:
+    """Return a plain-text template with its variables put in.
+
+    Raises:
+        jinja2.UndefinedError: it names one that is not there.
+    """
+    return plain.from_string(template).render(variables)
+
+
+def clean(given: str) -> str:
+    """Return somebody's own text so that it can do no harm inside of ours.
+
+    One line, of a length that leaves room for ours; no control characters, nothing that turns the
+    direction of writing, and no address that a mail program would make a link of.
+    """
+    kept = "".join(
+        " " if unicodedata.category(letter) in {"Cc", "Zl", "Zp"} else letter
+        for letter in given
+        if unicodedata.bidirectional(letter)
+        not in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    )
+    line = " ".join(kept.replace("://", ": //").split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1].rstrip()}…"
+
+
+def amount(minor: int, unit: Unit, locale: str) -> str:
+    """Return ``minor`` units as the language writes them, with every decimal of the unit."""
+    language = Locale.parse(_BABEL[locale])
+    value = Decimal(unit.decimal(minor))
+    if unit.community:
+        number = _exact(language.decimal_formats[None], unit).apply(value, language)
+        return f"{number} {clean(unit.name)}"
+    pattern = _exact(language.currency_formats["standard"], unit)
+    written: str = pattern.apply(value, language, currency=unit.code, currency_digits=False)
+    return written
+
+
+def _exact(pattern: NumberPattern, unit: Unit) -> NumberPattern:
+    # How many decimals a unit has is ISO 4217's to say; the language's pattern has its own idea.
+    exact = copy.copy(pattern)
+    exact.frac_prec = (unit.exponent, unit.exponent)
+    return exact
+
+
+def several(amounts: Mapping[str, int], units: Mapping[str, Unit], locale: str) -> str | None:
+    """Return amounts of several units in one phrase, or None when all are nothing."""
+    parts = [amount(minor, units[code], locale) for code, minor in amounts.items() if minor]
+    joined: str = catalogue(locale, "words")["and"].join(parts)
+    return joined or None
+
+
+def instant(at: datetime, zone: str, locale: str) -> str:
+    """Return an instant in the member's own time: the day in full, and the hour."""
+    there = at.astimezone(ZoneInfo(zone))
+    language = _BABEL[locale]
+    when = {
+        "date": format_date(there, "full", locale=language),
+        "time": format_time(there, "short", tzinfo=ZoneInfo(zone), locale=language),
+    }
+    return fill(catalogue(locale, "words")["at"], when)
+
+
+def checkpoint(name: str | None, locale: str) -> str | None:
+    """Return a checkpoint as members call it; a milestone that they named is called so."""
+    if name is None:
+        return None
+    known: str | None = catalogue(locale, "words")["checkpoints"].get(name)
+    return known or clean(name.replace("-", " ").replace("_", " "))
+
+
+def paragraphs(written: str) -> Sequence[str]:
+    """Return the paragraphs of a text, each on one line, without empty ones."""
+    lines = (part.replace("\n", " ").strip() for part in written.split("\n\n"))
+    return [line for line in lines if line]
