@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
 from service.exchanges.steps import BY_NAME, STEPS, By
+from service.policies.decent import last_decent_for, next_decent_for
 from service.policies.deposits import RENEW_BEFORE, TAKE_BEFORE
+from service.policies.pauses import UNREACHED_GRACE, extend
+from service.policies.reminders import notice, schedule
 from service.policies.windows import DECIDE_BY, ESCALATE_AFTER, PAYMENT_GRACE, REFUND_AFTER
 
 
@@ -32,6 +36,11 @@ def deadlines(exchange: Exchange) -> list[Deadline]:
     return sorted(found, key=lambda deadline: deadline.due_at)
 
 
+def running(exchange: Exchange) -> dict[str, datetime]:
+    """Return when the clock will take each step that it may take, by the step's name."""
+    return {line.step: line.due_at for line in deadlines(exchange)}
+
+
 def due(exchange: Exchange, step_name: str) -> datetime | None:
     """Return when the clock may take ``step_name``, or None if it does not run now."""
     step = BY_NAME[step_name]
@@ -45,17 +54,131 @@ def decide_by(exchange: Exchange) -> datetime | None:
     return _held_since(exchange) + DECIDE_BY if exchange.state is State.IN_REVIEW else None
 
 
-def _due(exchange: Exchange, name: str) -> datetime | None:
-    hours = timedelta(hours=1)
-    if name == "agree_by":
-        return exchange.proposed_at + hours * exchange.window("agree_hours")
-    if name in {"fund_by", "payment_by"}:
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A wait for members: whose answer is missing since when, and when their time is over.
+
+    ``deadline`` is the name of the deadline that ends it; ``reminders`` are planned for these
+    instants, soonest first.
+    """
+
+    deadline: str
+    start: datetime
+    due_at: datetime
+    whose: frozenset[Role]
+    reminders: tuple[datetime, ...]
+
+
+def silence(exchange: Exchange) -> Silence | None:
+    """Return the wait for members that now runs, or None while it is nobody's turn."""
+    if exchange.state is State.PROPOSED:
+        whose = frozenset(role for role in Role if exchange.agreed_by(role) is None)
+        due_at = _fair(exchange, exchange.proposed_at, "agree_hours", whose)
+        return _wait(exchange, "agree_by", exchange.proposed_at, due_at, whose)
+    if exchange.state in {State.AGREED, State.FUNDING}:
+        name = "fund_by" if exchange.state is State.AGREED else "payment_by"
         assert exchange.agreed_at is not None
         # A payment that was tried in time and fails late, as debits do, can still be tried again.
         grace = PAYMENT_GRACE if exchange.fund_attempts else timedelta()
-        return exchange.agreed_at + hours * exchange.window("fund_hours") + grace
-    if name == "confirm_by":
-        return _confirm_by(exchange)
+        whose = frozenset({Role.PAYER})
+        due_at = _fair(exchange, exchange.agreed_at, "fund_hours", whose, grace)
+        return _wait(exchange, name, exchange.agreed_at, due_at, whose)
+    current = exchange.current
+    if exchange.state is not State.ACTIVE or current is None:
+        return None
+    whose = frozenset(role for role in Role if current.confirmed_by(role) is None)
+    start = _confirm_from(exchange)
+    due_at = _fair(exchange, start, "confirm_hours", whose)
+    return _wait(exchange, "confirm_by", start, due_at, whose, escalate_at(exchange))
+
+
+def _fair(
+    exchange: Exchange,
+    start: datetime,
+    window: str,
+    whose: frozenset[Role],
+    more: timedelta = timedelta(),
+) -> datetime:
+    """Return the end of a window, moved as is fair to the members whose answer is missing."""
+    around = exchange.around
+    length = timedelta(hours=exchange.window(window)) + more
+    stood_still = [
+        (pause.began_at, pause.ended_at)
+        for pause in around.pauses
+        if pause.role is None or pause.role in whose
+    ]
+    due_at = extend(start, length, stood_still)
+    if around.unreached & whose:
+        due_at += UNREACHED_GRACE
+    return next_decent_for(due_at, around.places(whose))
+
+
+def _wait(
+    exchange: Exchange,
+    deadline: str,
+    start: datetime,
+    due_at: datetime,
+    whose: frozenset[Role],
+    limit: datetime | None = None,
+) -> Silence:
+    """Return the wait with its reminders; one that was late gives the time that it announced.
+
+    The limits on how long value is held (``limit``) are not the members', and do not move.
+    """
+    if limit is not None:
+        due_at = min(due_at, limit)
+    places = exchange.around.places(whose)
+    planned = schedule(start, due_at)
+    moved = [(at, last_decent_for(at, places)) for at in planned]
+    decent = tuple(earlier if earlier > start else at for at, earlier in moved)
+    if planned and exchange.reminded_at is not None and exchange.reminders >= len(planned):
+        told = exchange.reminded_at + notice(planned, due_at)
+        due_at = max(due_at, next_decent_for(told, places))
+    if limit is not None:
+        due_at = min(due_at, limit)
+    return Silence(deadline, start, due_at, whose, decent)
+
+
+def same_wait(before: Exchange, after: Exchange) -> bool:
+    """Tell whether members are still waited for as before, so that their reminders count on."""
+    then, now = silence(before), silence(after)
+    if then is None or now is None:
+        return then is now
+    return (then.deadline, then.start) == (now.deadline, now.start)
+
+
+def is_over(exchange: Exchange, step_name: str, now: datetime) -> bool:
+    """Tell whether the clock may take ``step_name``: it is due, and members were reminded before.
+
+    What the frozen terms announce for an instant holds from that instant, however late the worker;
+    but nobody's time ends unless they were reminded.
+    """
+    instant = due(exchange, step_name)
+    if instant is None or now < instant:
+        return False
+    wait = silence(exchange)
+    return (
+        wait is None
+        or BY_NAME[step_name].after != wait.deadline
+        or exchange.reminders >= len(wait.reminders)
+        or now >= _limit(exchange)
+    )
+
+
+def _limit(exchange: Exchange) -> datetime:
+    """Return when a neutral looks even if nobody could be reminded."""
+    if exchange.state is State.ACTIVE:
+        return escalate_at(exchange)
+    return datetime.max.replace(tzinfo=UTC)
+
+
+def _due(exchange: Exchange, name: str) -> datetime | None:
+    wait = silence(exchange)
+    if name == "remind_at":
+        planned = wait.reminders if wait is not None else ()
+        return planned[exchange.reminders] if exchange.reminders < len(planned) else None
+    if wait is not None and name == wait.deadline:
+        return wait.due_at
     if name in {"deposit_renewed_by", "deposit_taken_at"}:
         return _deposit_due(exchange, name)
     assert name == "refund_at"
@@ -73,16 +196,19 @@ def _deposit_due(exchange: Exchange, name: str) -> datetime | None:
     return until - RENEW_BEFORE if wanted and exchange.deposit_renewal_id is None else None
 
 
-def _confirm_by(exchange: Exchange) -> datetime:
-    """The current checkpoint's plan, or the end of the one before, plus the window to confirm."""
+def _confirm_from(exchange: Exchange) -> datetime:
+    """The current checkpoint's plan, or the end of the one before: the window to confirm begins."""
     current = exchange.current
-    assert current is not None
     start = exchange.funded_at
+    assert current is not None
     assert start is not None
     met = [point.met_at for point in exchange.checkpoints if point.met_at is not None]
-    start = max([start, *met, *([current.due_at] if current.due_at else [])])
-    by = start + timedelta(hours=exchange.window("confirm_hours"))
-    return min(by, _held_since(exchange) + ESCALATE_AFTER)
+    return max([start, *met, *([current.due_at] if current.due_at else [])])
+
+
+def escalate_at(exchange: Exchange) -> datetime:
+    """Return when a neutral looks at a funded exchange, whatever its members say."""
+    return _held_since(exchange) + ESCALATE_AFTER
 
 
 def _held_since(exchange: Exchange) -> datetime:

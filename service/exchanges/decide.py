@@ -12,10 +12,17 @@ from datetime import datetime
 from typing import Final
 
 from ledger.refusals import Refusal
-from service.exchanges import agreement, confirmation, contested, deposits, settlement
+from service.exchanges import (
+    agreement,
+    confirmation,
+    contested,
+    deadlines,
+    deposits,
+    reminding,
+    settlement,
+)
 from service.exchanges.codes import MOST_GENERATIONS, CodeBook
 from service.exchanges.commands import Command, Decision
-from service.exchanges.deadlines import due
 from service.exchanges.kinds import Role, shows_code
 from service.exchanges.model import TERMINAL, Checkpoint, Exchange
 from service.exchanges.refusals import (
@@ -63,7 +70,16 @@ def take(exchange: Exchange, command: Command, rules: Rules) -> Decision:
         raise refusal
     decision = _ACTS[step.name](exchange, command, role or Role.PAYER, rules.now, rules.codes)
     assert decision.exchange.state in step.to, (step.name, decision.exchange.state)
-    decision.exchange = replace(decision.exchange, version=exchange.version + 1)
+    if step.name == "remind":
+        return decision  # nothing that a member has read, and answers to, has changed
+    after = decision.exchange
+    same_wait = deadlines.same_wait(exchange, after)
+    decision.exchange = replace(
+        after,
+        version=exchange.version + 1,
+        reminders=after.reminders if same_wait else 0,
+        reminded_at=after.reminded_at if same_wait else None,
+    )
     return decision
 
 
@@ -85,8 +101,7 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
             allowed=[s.name for s in STEPS if exchange.state in s.from_ and s.by not in _MACHINES],
         )
     if step.by is By.CLOCK:
-        instant = due(exchange, step.name)
-        if instant is None or now < instant:
+        if not deadlines.is_over(exchange, step.name, now):
             return StepNotAllowed(f"'{step.name}' is not due yet.", state=exchange.state)
         return None
     if step.by is By.PROVIDER:
@@ -107,16 +122,14 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
 
 
 def _is_over(exchange: Exchange, now: datetime) -> bool:
-    """Tell whether a step of the clock that ends the exchange is due, taken yet or not.
-
-    What the frozen terms announce for an instant holds from that instant, however late the worker.
-    """
-    for step in STEPS:
-        if step.by is By.CLOCK and exchange.state in step.from_ and step.to <= TERMINAL:
-            instant = due(exchange, step.name)
-            if instant is not None and now >= instant:
-                return True
-    return False
+    """Tell whether a step of the clock that ends the exchange is due, taken yet or not."""
+    return any(
+        step.by is By.CLOCK
+        and exchange.state in step.from_
+        and step.to <= TERMINAL
+        and deadlines.is_over(exchange, step.name, now)
+        for step in STEPS
+    )
 
 
 #: What may release money, or promise to, and so waits while the payment is contested.
@@ -208,6 +221,7 @@ _ACTS: Final[dict[str, _Act]] = {
     "expire_proposed": agreement.expire,
     "expire_agreed": agreement.expire,
     "expire_funding": agreement.expire,
+    "remind": reminding.remind,
     "escalate": settlement.escalate,
     "reach_hold_limit": settlement.reach_hold_limit,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +138,39 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a member lives, for hours and holidays: an IANA zone and an ISO 3166-1 country."""
+
+    zone: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """From and until when clocks stood still for ``role``, or for both sides (None)."""
+
+    role: Role | None
+    began_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What bears on an exchange's time without being part of it; read with it, never written."""
+
+    payer: Place | None = None
+    payee: Place | None = None
+    pauses: tuple[Pause, ...] = ()
+    #: Whose last reminder came back.
+    unreached: frozenset[Role] = frozenset()
+
+    def places(self, roles: Collection[Role]) -> list[tuple[str, str]]:
+        """Return zone and country of the members on these sides."""
+        found = [self.payer if role is Role.PAYER else self.payee for role in sorted(roles)]
+        return [(place.zone, place.country) for place in found if place is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """The agreement between a payer and a payee, with everything the rules need to know."""
 
@@ -179,6 +213,10 @@ class Exchange:
     reversible_until: datetime | None = None
     fund_attempts: int = 0
     event_sequence: int = 0
+    #: How many reminders the running wait of the members has had.
+    reminders: int = 0
+    reminded_at: datetime | None = None
+    around: Surroundings = Surroundings()
     #: Whether money can be sent to the payee; read with the exchange, never written with it.
     payout: Readiness | None = None
 

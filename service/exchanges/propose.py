@@ -17,7 +17,7 @@ from service.exchanges.advance import Done, Outcome
 from service.exchanges.commands import Decision
 from service.exchanges.decide import Rules
 from service.exchanges.kinds import Role
-from service.exchanges.model import Exchange, State
+from service.exchanges.model import Exchange, Place, State, Surroundings
 from service.exchanges.refusals import ErasedMember, ExternalIdTaken, UnknownMember
 from service.exchanges.steps import VERSION
 from service.exchanges.terms import Draft
@@ -131,7 +131,8 @@ def _decide(
             exchange=encode("exchange", taken[proposal.external_id]),
         )
     checked = check_terms(proposal.draft, found, provider, rules.now)
-    exchange = _new(platform_id, proposal, checked, rules.now)
+    around = Surroundings(_place(known[proposal.payer_id]), _place(known[proposal.payee_id]))
+    exchange = _new(platform_id, proposal, checked, around, rules.now)
     if proposal.external_id is not None:
         taken[proposal.external_id] = exchange.id
     decision = Decision(exchange)
@@ -166,7 +167,17 @@ def check_terms(
     return checked
 
 
-def _new(platform_id: UUID, proposal: Proposal, checked: terms.Checked, now: datetime) -> Exchange:
+def _place(member: Member) -> Place:
+    return Place(member.time_zone, member.country)
+
+
+def _new(
+    platform_id: UUID,
+    proposal: Proposal,
+    checked: terms.Checked,
+    around: Surroundings,
+    now: datetime,
+) -> Exchange:
     by = proposal.proposed_by
     return Exchange(
         platform_id=platform_id,
@@ -187,4 +198,5 @@ def _new(platform_id: UUID, proposal: Proposal, checked: terms.Checked, now: dat
         proposed_at=now,
         legs=checked.legs,
         checkpoints=checked.checkpoints,
+        around=around,
     )

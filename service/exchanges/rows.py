@@ -16,9 +16,12 @@ from service.exchanges.model import (
     Exchange,
     Leg,
     LegState,
+    Pause,
+    Place,
     Proposal,
     Share,
     State,
+    Surroundings,
 )
 from service.payments.payee import Readiness
 
@@ -28,6 +31,7 @@ def from_row(
     legs: Sequence[Mapping[str, Any]],
     points: Sequence[Mapping[str, Any]],
     payout: Readiness | None = None,
+    around: Surroundings = Surroundings(),  # noqa: B008 - frozen
 ) -> Exchange:
     """Build the value from its rows."""
     return Exchange(
@@ -64,7 +68,32 @@ def from_row(
         reversible_until=row["reversible_until"],
         fund_attempts=row["fund_attempts"],
         event_sequence=row["event_sequence"],
+        reminders=row["reminders"],
+        reminded_at=row["reminded_at"],
+        around=around,
         payout=payout,
+    )
+
+
+def surroundings(
+    payer: Sequence[str],
+    payee: Sequence[str],
+    pauses: Sequence[Mapping[str, Any]],
+    unreached: Sequence[str],
+) -> Surroundings:
+    """Build what bears on an exchange's time: places as zone and country, pauses, sides."""
+    return Surroundings(
+        payer=Place(*payer),
+        payee=Place(*payee),
+        pauses=tuple(
+            Pause(
+                None if pause["role"] is None else Role(pause["role"]),
+                datetime.fromisoformat(pause["began_at"]),
+                datetime.fromisoformat(pause["ended_at"]),
+            )
+            for pause in pauses
+        ),
+        unreached=frozenset(Role(role) for role in unreached),
     )
 
 
@@ -163,6 +192,8 @@ def exchange_row(exchange: Exchange) -> dict[str, Any]:
         "reversible_until": exchange.reversible_until,
         "fund_attempts": exchange.fund_attempts,
         "event_sequence": exchange.event_sequence,
+        "reminders": exchange.reminders,
+        "reminded_at": exchange.reminded_at,
     }
 
 

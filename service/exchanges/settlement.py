@@ -13,10 +13,12 @@ from uuid import UUID
 from service.exchanges import money
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, Decision
+from service.exchanges.deadlines import escalate_at, silence
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, Proposal, State
 from service.exchanges.refusals import NoOpenProposal, SplitDoesNotSum
 from service.ids import encode, uuid7
+from service.policies.decent import next_decent_for
 from service.policies.windows import OFFER_LIFE
 
 
@@ -53,7 +55,8 @@ def propose_settlement(
 def _propose(
     exchange: Exchange, kind: str, role: Role, now: datetime, split: dict[UUID, int]
 ) -> Decision:
-    proposal = Proposal(uuid7(), kind, role, split, now + OFFER_LIFE)
+    until = next_decent_for(now + OFFER_LIFE, exchange.around.places([role.other]))
+    proposal = Proposal(uuid7(), kind, role, split, until)
     decision = Decision(replace(exchange, proposal=proposal))
     decision.note(
         f"exchange.{kind}_proposed",
@@ -113,7 +116,15 @@ def escalate(
 ) -> Decision:
     """Silence, or the hold clock: a neutral person looks. Nothing moves."""
     decision = Decision(replace(exchange, state=State.IN_REVIEW, review_at=now))
-    decision.note("exchange.in_review")
+    wait = silence(exchange)
+    assert wait is not None
+    decision.note(
+        "exchange.in_review",
+        reason="still_open" if now >= escalate_at(exchange) else "silence",
+        unconfirmed=sorted(wait.whose),
+        # Nothing may be held against somebody who was not reached.
+        unreached=sorted(wait.whose & exchange.around.unreached),
+    )
     return decision
 
 

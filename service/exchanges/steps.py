@@ -116,6 +116,14 @@ STEPS: Final = (
         "The offer is carried out at once.",
     ),
     Step(
+        "remind",
+        By.CLOCK,
+        _states(_P, _A, _ACT),
+        _states(_P, _A, _ACT),
+        "Whoever has not answered is reminded.",
+        after="remind_at",
+    ),
+    Step(
         "expire_proposed",
         By.CLOCK,
         _states(_P),

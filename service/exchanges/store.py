@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, delete, text
+from sqlalchemy import Connection, Row, RowMapping, delete, text
 
 from service import db
 from service.events import outbox
 from service.exchanges import tables
 from service.exchanges.commands import Decision
-from service.exchanges.deadlines import deadlines
-from service.exchanges.model import Exchange
-from service.exchanges.rows import checkpoint_row, exchange_row, from_row, leg_row
+from service.exchanges.deadlines import running
+from service.exchanges.model import Exchange, Surroundings
+from service.exchanges.rows import checkpoint_row, exchange_row, from_row, leg_row, surroundings
 from service.ids import encode, uuid7
 from service.payments import payees
 from service.payments.payee import Readiness
@@ -36,8 +36,17 @@ _PARTS: Final = text(
            (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.position) FROM service.leg l
              WHERE l.platform_id = e.platform_id AND l.exchange_id = e.id) AS legs,
            (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.position) FROM service.checkpoint c
-             WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS checkpoints
+             WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS checkpoints,
+           ARRAY[payer.time_zone, payer.country] AS payer_place,
+           ARRAY[payee.time_zone, payee.country] AS payee_place,
+           (SELECT jsonb_agg(jsonb_build_object('began_at', p.began_at, 'ended_at', p.ended_at,
+                   'role', CASE p.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END))
+              FROM service.member_pause p
+             WHERE p.platform_id = e.platform_id AND p.member_id IN (e.payer_id, e.payee_id)
+               AND p.ended_at > e.created_at AND e.closed_at IS NULL) AS pauses
     FROM service.exchange e
+    JOIN service.member payer ON payer.platform_id = e.platform_id AND payer.id = e.payer_id
+    JOIN service.member payee ON payee.platform_id = e.platform_id AND payee.id = e.payee_id
     WHERE e.platform_id = :platform_id AND e.id = ANY(:ids)
     """
 )
@@ -59,9 +68,14 @@ def load(
             parts[row["id"]].legs or [],
             parts[row["id"]].checkpoints,
             payees_of.get((row["provider"], row["payee_id"])),
+            _around(parts[row["id"]]),
         )
         for row in rows
     }
+
+
+def _around(row: Row[Any]) -> Surroundings:
+    return surroundings(row.payer_place, row.payee_place, row.pauses or [], [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +236,7 @@ _DELETE_TIMERS: Final = text(
 
 
 def _timers(exchange: Exchange) -> dict[tuple[UUID, str], datetime]:
-    return {(exchange.id, line.step): line.due_at for line in deadlines(exchange)}
+    return {(exchange.id, step): at for step, at in running(exchange).items()}
 
 
 def _write_timers(

@@ -45,6 +45,8 @@ exchange: Final = Table(
     Column("charged_back", BigInteger, nullable=False, server_default="0"),
     Column("fund_attempts", Integer, nullable=False, server_default="0"),
     Column("event_sequence", Integer, nullable=False, server_default="0"),
+    Column("reminders", SmallInteger, nullable=False, server_default="0"),
+    Column("reminded_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +22,9 @@ from service.exchanges.model import Checkpoint, Leg
 from service.exchanges.refusals import InvalidTerms, UnknownUnit
 from service.exchanges.secured import deposit_defaults, deposit_json, secured
 from service.ids import uuid7
+from service.policies.decent import DECENT_FROM, DECENT_UNTIL
+from service.policies.pauses import MOST_PAUSE, UNREACHED_GRACE
+from service.policies.reminders import BEFORE
 from service.policies.windows import (
     DECIDE_BY,
     ESCALATE_AFTER,
@@ -127,6 +130,7 @@ def check(draft: Draft, units: Mapping[str, Unit], provider: str, now: datetime)
         else None,
         "provider": provider if any(leg.sort == "money" for leg in legs) else None,
         "defaults": _defaults(legs, windows) + deposit_defaults(legs),
+        "fair_time": _FAIR_TIME,
     }
     return Checked(terms, fingerprint(terms), legs, points)
 
@@ -349,6 +353,10 @@ def _defaults(legs: tuple[Leg, ...], windows: Mapping[str, int]) -> list[dict[st
     return lines
 
 
+def _clock(of: time) -> str:
+    return of.isoformat(timespec="minutes")
+
+
 def _hours(length: timedelta) -> int:
     return int(length.total_seconds() // 3600)
 
@@ -363,3 +371,15 @@ def parties_differ(payer_id: UUID, payee_id: UUID) -> None:
         raise InvalidTerms(
             "Payer and payee are the same member; an exchange needs two.", pointer="/payee"
         )
+
+
+#: How a deadline of the members is moved in their favour, and never the other way. The limits on
+#: how long value is held do not move.
+_FAIR_TIME: Final = {
+    "due_from": _clock(DECENT_FROM),
+    "due_until": _clock(DECENT_UNTIL),
+    "holidays": False,
+    "most_pause_hours": _hours(MOST_PAUSE),
+    "not_reached_hours": _hours(UNREACHED_GRACE),
+    "reminders_before_hours": [_hours(before) for before in BEFORE],
+}

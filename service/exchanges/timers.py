@@ -8,19 +8,23 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger.refusals import Refusal
 from service import db
+from service.exchanges import store
 from service.exchanges.advance import advance
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import CLOCK, Command
+from service.exchanges.deadlines import running
 from service.exchanges.decide import Rules
 
 _log = structlog.get_logger(__name__)
 
 #: How many exchanges one transaction moves.
 BATCH: Final = 200
+#: A step that waits for another of the clock's is looked at again after this long.
+_AGAIN: Final = timedelta(minutes=1)
 
 _PLATFORMS: Final = text(
     "SELECT DISTINCT platform_id FROM (SELECT platform_id FROM service.timer "
@@ -40,6 +44,12 @@ _PUT_OFF: Final = text(
     " WHERE platform_id = :platform_id AND due_at <= :now ORDER BY due_at LIMIT 1) AS first "
     "WHERE t.platform_id = :platform_id AND t.exchange_id = first.exchange_id "
     "AND t.step = first.step"
+)
+_MOVE: Final = text(
+    "UPDATE service.timer AS t SET due_at = d.at FROM unnest(CAST(:ids AS uuid[]), "
+    "CAST(:steps AS text[]), CAST(:at AS timestamptz[])) AS d(exchange_id, step, at) "
+    "WHERE t.platform_id = :platform_id AND t.exchange_id = d.exchange_id AND t.step = d.step "
+    "AND t.due_at <= :now"
 )
 _DROP: Final = text(
     "DELETE FROM service.timer AS t "
@@ -103,31 +113,61 @@ def _fire(connection: Connection, platform_id: UUID, rules: Rules, batch: int) -
         for command, outcome in zip(commands, outcomes, strict=True)
         if isinstance(outcome, Refusal)
     ]
-    _drop(connection, platform_id, refused, rules.now)
+    _put_right(connection, platform_id, refused, rules.now)
     return len(commands), len(commands) - len(refused)
 
 
-def _drop(
+def _put_right(
     connection: Connection,
     platform_id: UUID,
     refused: Sequence[tuple[Command, Refusal]],
     now: datetime,
 ) -> None:
-    """A timer whose step is refused has outlived its exchange's state: remove it and say so."""
+    """Bring a timer whose step was refused to when the step is due now, or remove it.
+
+    What is around an exchange moves its deadlines without touching its rows: a pause of a member,
+    an outage, a reminder that came back.
+    """
+    if not refused:
+        return
+    exchanges = store.load(
+        connection, platform_id, [command.exchange_id for command, _ in refused], lock=False
+    )
+    moved, gone = [], []
     for command, refusal in refused:
+        exchange = exchanges.get(command.exchange_id)
+        line = None if exchange is None else running(exchange).get(command.step)
+        if line is not None:
+            moved.append((command, max(line, now + _AGAIN)))
+            continue
+        # It has outlived its exchange's state.
         _log.error(
             "timer_refused",
             exchange=str(command.exchange_id),
             step=command.step,
             code=refusal.code,
         )
-    if refused:
+        gone.append(command)
+    _change(connection, _MOVE, platform_id, now, [c for c, _ in moved], at=[at for _, at in moved])
+    _change(connection, _DROP, platform_id, now, gone)
+
+
+def _change(
+    connection: Connection,
+    statement: TextClause,
+    platform_id: UUID,
+    now: datetime,
+    commands: Sequence[Command],
+    **more: object,
+) -> None:
+    if commands:
         connection.execute(
-            _DROP,
+            statement,
             {
                 "platform_id": platform_id,
                 "now": now,
-                "ids": [command.exchange_id for command, _ in refused],
-                "steps": [command.step for command, _ in refused],
+                "ids": [command.exchange_id for command in commands],
+                "steps": [command.step for command in commands],
+                **more,
             },
         )

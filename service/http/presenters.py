@@ -232,6 +232,7 @@ def member(one: Member) -> dict[str, Any]:
         "external_id": one.external_id,
         "locale": one.locale,
         "time_zone": one.time_zone,
+        "country": one.country,
         "name": one.name,
         "email": one.email,
         "phone": one.phone,

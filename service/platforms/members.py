@@ -7,7 +7,7 @@ books go on under the bare id (GDPR art. 17(3)(b): accounts are kept as the law 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -46,6 +46,7 @@ class Member:
     external_id: str | None
     locale: str
     time_zone: str
+    country: str
     created_at: datetime
     erased_at: datetime | None
     name: str | None = None
@@ -62,6 +63,7 @@ _QUERY: Final = select(
         & (member_person.c.member_id == member.c.id),
     )
 )
+_SETTINGS: Final = ("locale", "time_zone", "country")
 _PERSONAL: Final = ("name", "email", "phone")
 
 
@@ -73,6 +75,7 @@ def create(
     *,
     locale: str = "fr",
     time_zone: str = "Europe/Paris",
+    country: str = "FR",
     name: str | None = None,
     email: str | None = None,
     phone: str | None = None,
@@ -92,7 +95,7 @@ def create(
             pointer="/external_id",
             member=encode("member", taken),
         )
-    made = Member(uuid7(), external_id, locale, time_zone, now, None, name, email, phone)
+    made = Member(uuid7(), external_id, locale, time_zone, country, now, None, name, email, phone)
     db.insert_many(
         connection,
         member,
@@ -103,6 +106,7 @@ def create(
                 "external_id": external_id,
                 "locale": locale,
                 "time_zone": time_zone,
+                "country": country,
                 "created_at": now,
             }
         ],
@@ -176,28 +180,21 @@ def page(
 def change(
     connection: Connection, platform_id: UUID, member_id: UUID, changes: Mapping[str, Any]
 ) -> Member:
-    """Set the given fields: ``locale``, ``time_zone``, ``name``, ``email`` or ``phone``.
+    """Set the given fields of locale, time zone, country, name, e-mail and phone.
 
     Raises:
         MemberNotFound, MemberErased
     """
     old = _lock(connection, platform_id, member_id)
-    settings = {k: v for k, v in changes.items() if k in {"locale", "time_zone"}}
+    settings = {k: v for k, v in changes.items() if k in _SETTINGS}
     if settings:
         connection.execute(
             update(member)
             .where(member.c.platform_id == platform_id, member.c.id == member_id)
             .values(**settings)
         )
-    new = Member(
-        old.id,
-        old.external_id,
-        changes.get("locale", old.locale),
-        changes.get("time_zone", old.time_zone),
-        old.created_at,
-        None,
-        *(changes.get(field, getattr(old, field)) for field in _PERSONAL),
-    )
+    known = {k: v for k, v in changes.items() if k in _SETTINGS + _PERSONAL}
+    new = replace(old, **known)
     if any(field in changes for field in _PERSONAL):
         _write_person(connection, platform_id, new)
     return new
@@ -222,7 +219,7 @@ def erase(connection: Connection, platform_id: UUID, member_id: UUID, now: datet
         .where(member.c.platform_id == platform_id, member.c.id == member_id)
         .values(external_id=None, erased_at=now)
     )
-    return Member(old.id, None, old.locale, old.time_zone, old.created_at, now)
+    return Member(old.id, None, old.locale, old.time_zone, old.country, old.created_at, now)
 
 
 def _lock(
@@ -245,6 +242,7 @@ def _member(row: RowMapping) -> Member:
         row["external_id"],
         row["locale"],
         row["time_zone"],
+        row["country"],
         row["created_at"],
         row["erased_at"],
         row["name"],

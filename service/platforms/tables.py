@@ -48,6 +48,7 @@ member: Final = Table(
     Column("external_id", Text),
     Column("locale", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
+    Column("country", Text, nullable=False),
     Column("created_at", _INSTANT, nullable=False),
     Column("erased_at", _INSTANT),
 )

@@ -231,7 +231,7 @@ def test_a_word_can_be_taken_back_until_the_other_has_given_theirs(world: World)
 def test_silence_leads_to_review_and_at_the_hold_limit_back_to_the_payer(world: World) -> None:
     exchange = world.funded(world.sale())
     world.step(exchange, "confirm", PAYEE)
-    assert world.pass_time(days=7) == 1
+    assert world.pass_time(days=7) == 3  # two reminders before
     assert world.read(exchange).state is State.IN_REVIEW
     assert world.outside() == 6_500
     assert world.pass_time(days=77) == 0
@@ -244,9 +244,10 @@ def test_a_clock_that_was_stopped_for_long_takes_every_step_it_missed_in_order(
     world: World,
 ) -> None:
     exchange = world.funded(world.sale())
-    assert world.pass_time(days=400) == 2
+    assert world.sleep(days=400) == 3
     assert world.read(exchange).state is State.REFUNDED
-    assert [e for e in world.events(exchange) if e.startswith("exchange.")][-2:] == [
+    assert [e for e in world.events(exchange) if e.startswith("exchange.")][-3:] == [
+        "exchange.reminder",
         "exchange.in_review",
         "exchange.refunded",
     ]
@@ -260,12 +261,12 @@ def test_firing_twice_is_harmless(world: World) -> None:
     assert world.read(exchange) == before
 
 
-@pytest.mark.parametrize(("agreed", "days"), [(False, 7), (True, 3)])
+@pytest.mark.parametrize(("agreed", "days", "reminders"), [(False, 7, 2), (True, 3, 1)])
 def test_what_is_not_agreed_or_not_funded_in_time_expires(
-    world: World, agreed: bool, days: int
+    world: World, agreed: bool, days: int, reminders: int
 ) -> None:
     exchange = world.propose(world.draft("sale", [("price", 100, "EUR")]), agreed=agreed)
-    assert world.pass_time(days=days) == 1
+    assert world.pass_time(days=days) == reminders + 1
     assert world.read(exchange).state is State.EXPIRED
 
 

@@ -140,11 +140,30 @@ class World:
         sweep.run(self.desk, self.now, self.platform_id)
 
     def pass_time(self, **length: float) -> int:
-        """Move the clock; fire what is due, let the provider act; return how many steps fired."""
+        """Move the clock, firing each step when it is due; let the provider act at the end.
+
+        Return how many steps fired.
+        """
+        until, fired = self.now + timedelta(**length), 0
+        while (instant := self._next_timer()) is not None and instant <= until:
+            self.now = max(self.now, instant)
+            fired += self.fire()
+        self.now = until
+        self.sweep()
+        return fired
+
+    def sleep(self, **length: float) -> int:
+        """Move the clock while nobody works, then do what was missed; return how many fired."""
         self.now += timedelta(**length)
         fired = self.fire()
         self.sweep()
         return fired
+
+    def _next_timer(self) -> datetime | None:
+        with db.transaction(self.engine, self.platform_id) as connection:
+            row = connection.execute(text("SELECT min(due_at) AS at FROM service.timer")).one()
+            at: datetime | None = row.at
+            return at
 
     def fire(self) -> int:
         """Take the clock's steps that are due, and let nobody ask the provider yet."""

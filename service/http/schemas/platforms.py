@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
+from babel import Locale as BabelLocale
 from pydantic import AfterValidator, Field
 
 from service.http.schemas.base import Amount, Answer, Body, ShortText
@@ -21,6 +22,24 @@ def _zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, Field(max_length=60, examples=["Europe/Paris"]), AfterValidator(_zone)]
+_COUNTRIES = frozenset(
+    code
+    for code in map(str, BabelLocale("en").territories)
+    if len(code) == 2 and code not in {"EU", "ZZ"}
+)
+
+
+def _country(code: str) -> str:
+    if code not in _COUNTRIES:
+        raise ValueError("is not a country's code of two capital letters (ISO 3166-1), such as FR")
+    return code
+
+
+Country = Annotated[
+    str,
+    Field(max_length=2, examples=["FR"], description="Whose public holidays the member has."),
+    AfterValidator(_country),
+]
 Locale = Literal["fr", "en", "br"]
 Email = Annotated[
     str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["rozenn@example.org"])
@@ -107,6 +126,7 @@ class MemberBody(Body):
     external_id: ShortText = Field(description="Your own id of the person.")
     locale: Locale = "fr"
     time_zone: TimeZone = "Europe/Paris"
+    country: Country = "FR"
     name: ShortText | None = None
     email: Email | None = None
     phone: Phone | None = None
@@ -117,6 +137,7 @@ class MemberChanges(Body):
 
     locale: Locale = "fr"
     time_zone: TimeZone = "Europe/Paris"
+    country: Country = "FR"
     name: ShortText | None = None
     email: Email | None = None
     phone: Phone | None = None
@@ -130,6 +151,7 @@ class MemberOut(Answer):
     external_id: str | None
     locale: str
     time_zone: str
+    country: str
     name: str | None
     email: str | None
     phone: str | None
