@@ -81,3 +81,15 @@ $$;
 ALTER FUNCTION service.keep_outage() OWNER TO tierce_owner;
 CREATE TRIGGER keep_outage BEFORE UPDATE ON service.outage
     FOR EACH ROW EXECUTE FUNCTION service.keep_outage();
+
+-- When something was last proved, and how much of it did not hold.
+CREATE TABLE service.proof (
+    what      text        NOT NULL,
+    proved_at timestamptz NOT NULL,
+    problems  integer     NOT NULL,
+    CONSTRAINT pk_proof PRIMARY KEY (what),
+    CONSTRAINT ck_proof_problems CHECK (problems >= 0)
+);
+ALTER TABLE service.proof OWNER TO tierce_owner;
+GRANT SELECT, INSERT, UPDATE ON service.proof TO tierce_system;
+GRANT SELECT ON service.proof TO tierce_runtime;
