@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping
 
 from ledger.posting import Posting, Status, Transfer, post
 from service import db
@@ -28,6 +28,7 @@ from service.ids import encode, uuid7
 from service.payments import contests, payments
 from service.payments.payee import UnknownProviderObject
 from service.payments.port import Dispute, DisputeStatus, Fee, Movement, Warned
+from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
 
@@ -386,12 +387,13 @@ def look_again(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     return done + _close_ended(desk, now, only)
 
 
-_ENDED: Final = text(
+_ENDED: Final = swept(
+    "e.platform_id",
     "SELECT e.platform_id, e.id FROM service.exchange AS e "
     "WHERE e.charged_back > 0 AND e.closed_at IS NOT NULL "
-    "AND (CAST(:only AS uuid) IS NULL OR e.platform_id = :only) AND NOT EXISTS ("
+    "AND {of_scope} AND NOT EXISTS ("
     " SELECT FROM service.chargeback AS c WHERE c.platform_id = e.platform_id "
-    " AND c.exchange_id = e.id AND c.closed_at IS NULL) LIMIT 20"
+    " AND c.exchange_id = e.id AND c.closed_at IS NULL) ORDER BY e.id LIMIT 20",
 )
 
 

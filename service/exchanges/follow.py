@@ -43,7 +43,7 @@ def apply_events(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     for event in inbox.claim(desk.engine, now, BATCH, only):
         key = (event.platform_id, event.provider, event.topic, event.object_ref, event.account)
         about[key].append(event)
-    return sum(at_once(partial(_apply, desk, now), list(about.values())))
+    return sum(at_once(partial(_apply, desk, now), list(about.values()), apart=only is None))
 
 
 def _apply(desk: Desk, now: datetime, events: Sequence[Received]) -> int:

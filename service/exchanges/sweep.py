@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 
 from service import db
 from service.exchanges import chargebacks, evidence, follow, payouts, reports
@@ -29,6 +30,7 @@ from service.payments.port import (
 )
 from service.payments.sandbox import Sandbox
 from service.payments.tables import payment
+from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
 
@@ -66,17 +68,18 @@ def tell_sandbox(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         with db.transaction(desk.engine, platform_id) as connection:
             inbox.receive(connection, platform_id, sandbox.name, event, now)
 
-    return sandbox.tick(deliver, only)
+    return sandbox.tick(deliver, now, only)
 
 
-_CLAIM: Final = text(
+_CLAIM: Final = swept(
+    "payment.platform_id",
     # Counted before it is asked: what was never counted has never reached the provider.
     "UPDATE service.payment AS p SET look_again_at = :until, "
     "attempts = p.attempts + CASE WHEN p.provider_ref IS NULL THEN 1 ELSE 0 END FROM ("
     " SELECT platform_id, id FROM service.payment WHERE look_again_at <= :now"
-    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " AND {of_scope}"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
-    "WHERE p.platform_id = due.platform_id AND p.id = due.id RETURNING p.*"
+    "WHERE p.platform_id = due.platform_id AND p.id = due.id RETURNING p.*",
 )
 
 
@@ -88,7 +91,8 @@ def ask_providers(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     with db.transaction(desk.engine, db.SYSTEM) as connection:
         values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH, "only": only}
         rows = connection.execute(_CLAIM, values).mappings().all()
-    return sum(at_once(partial(_ask, desk, now=now), rows))
+    rows = sorted(rows, key=itemgetter("id"))
+    return sum(at_once(partial(_ask, desk, now=now), rows, apart=only is None))
 
 
 def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> None:

@@ -22,6 +22,7 @@ from service.payments.payee import Payee
 from service.payments.payee_tables import bank_payout
 from service.payments.payments import LEASE
 from service.payments.port import BankPayout, Provider, Status
+from service.platforms.clocks import swept
 
 #: One under way is looked at this often, should its event be lost.
 PENDING_LOOK: Final = timedelta(days=1)
@@ -183,13 +184,14 @@ class Due:
     ref: str
 
 
-_CLAIM: Final = text(
+_CLAIM: Final = swept(
+    "bank_payout.platform_id",
     "UPDATE service.bank_payout AS b SET look_again_at = :until, attempts = b.attempts + 1 FROM ("
     " SELECT platform_id, id FROM service.bank_payout WHERE look_again_at <= :now"
-    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " AND {of_scope}"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE b.platform_id = due.platform_id AND b.id = due.id "
-    "RETURNING b.platform_id, b.provider, b.account_ref, b.ref"
+    "RETURNING b.platform_id, b.provider, b.account_ref, b.ref",
 )
 
 
@@ -199,7 +201,8 @@ def due_for_a_look(
     """Take payouts to look at again for the length of a lease; ``only`` of a platform."""
     with db.transaction(engine, db.SYSTEM) as connection:
         values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
-        return [Due(*row) for row in connection.execute(_CLAIM, values)]
+        found = [Due(*row) for row in connection.execute(_CLAIM, values)]
+    return sorted(found, key=lambda one: one.ref)
 
 
 def put_off(engine: Engine, due: Due, now: datetime) -> None:

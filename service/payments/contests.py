@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Integer,
+    Result,
     RowMapping,
     Table,
     Text,
@@ -24,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from ledger.refusals import Refusal
 from service.db import metadata
+from service.platforms.clocks import swept
 
 _INSTANT: Final = TIMESTAMP(timezone=True)
 
@@ -183,12 +186,13 @@ def page(
     return connection.execute(query).mappings().all()
 
 
-_CLAIM: Final = text(
+_CLAIM: Final = swept(
+    "chargeback.platform_id",
     "UPDATE service.chargeback AS c SET look_again_at = :later FROM ("
     " SELECT platform_id, id FROM service.chargeback WHERE look_again_at <= :now"
-    " AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " AND {of_scope}"
     " ORDER BY look_again_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
-    "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*"
+    "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*",
 )
 
 
@@ -197,18 +201,19 @@ def claim(
 ) -> Sequence[RowMapping]:
     """Take open chargebacks that are due for a look, or for an answer to the bank."""
     values = {"now": now, "later": now + LOOK, "limit": limit, "only": only}
-    return connection.execute(_CLAIM, values).mappings().all()
+    return _by_id(connection.execute(_CLAIM, values))
 
 
-_CLAIM_ANSWERS: Final = text(
+_CLAIM_ANSWERS: Final = swept(
+    "chargeback.platform_id",
     "UPDATE service.chargeback AS c SET answer_at = :later FROM ("
     " SELECT platform_id, id FROM service.chargeback"
-    " WHERE (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " WHERE {of_scope}"
     "  AND evidence_refused IS NULL AND (answer_at <= :now"
     "   OR answer_at IS NULL AND due_by <= :ahead AND left_reason IS NULL AND kind = 'dispute'"
     "    AND status IN ('warning', 'needs_response') AND answered_as IS DISTINCT FROM status)"
     " ORDER BY due_by LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
-    "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*"
+    "WHERE c.platform_id = due.platform_id AND c.id = due.id RETURNING c.*",
 )
 
 
@@ -223,7 +228,11 @@ def claim_answers(
         "limit": limit,
         "only": only,
     }
-    return connection.execute(_CLAIM_ANSWERS, values).mappings().all()
+    return _by_id(connection.execute(_CLAIM_ANSWERS, values))
+
+
+def _by_id(found: Result[Any]) -> Sequence[RowMapping]:
+    return sorted(found.mappings(), key=itemgetter("id"))
 
 
 def _where(platform_id: UUID) -> Any:

@@ -19,6 +19,7 @@ from service import db
 from service.payments import reconcile
 from service.payments.port import ProviderUnavailable
 from service.payments.providers import Providers
+from service.platforms import clocks
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +84,9 @@ def run(engine: Engine, providers: Providers, now: datetime, *, only: UUID | Non
     """
     with db.transaction(engine, db.SYSTEM) as connection:
         found = books(connection, only)
+        if only is None:  # what has a time of its own is reconciled in it, alone
+            own = clocks.owners(connection)
+            found = [one for one in found if one.platform_id not in own]
     return sum(_run(engine, providers, one, now) for one in found)
 
 

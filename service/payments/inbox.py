@@ -14,6 +14,7 @@ from service import db
 from service.payments.payments import LEASE
 from service.payments.port import Event
 from service.payments.tables import provider_event
+from service.platforms.clocks import swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,16 @@ def receive(
     return stored.rowcount == 1
 
 
-_CLAIM: Final = text(
+_CLAIM: Final = swept(
+    "provider_event.platform_id",
     "UPDATE service.provider_event AS p SET try_at = :until, attempts = p.attempts + 1 "
     "FROM (SELECT platform_id, provider, event_id FROM service.provider_event "
-    "      WHERE try_at <= :now AND (CAST(:only AS uuid) IS NULL OR platform_id = :only) "
+    "      WHERE try_at <= :now AND {of_scope} "
     "      ORDER BY try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due "
     "WHERE p.platform_id = due.platform_id AND p.provider = due.provider "
     "AND p.event_id = due.event_id "
     "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts, p.topic, "
-    "p.account, p.received_at"
+    "p.account, p.received_at",
 )
 
 
@@ -75,7 +77,8 @@ def claim(
     """Take events to apply for the length of a lease; a crashed worker's come back after it."""
     with db.transaction(engine, db.SYSTEM) as connection:
         values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
-        return [Received(*row) for row in connection.execute(_CLAIM, values)]
+        found = [Received(*row) for row in connection.execute(_CLAIM, values)]
+    return sorted(found, key=lambda event: (event.received_at, event.event_id))
 
 
 def applied(connection: Connection, events: Sequence[Received], now: datetime) -> None:

@@ -31,6 +31,7 @@ from service.payments.payee_tables import payee_account
 from service.payments.payments import LEASE, look_again
 from service.payments.port import Account
 from service.platforms import members
+from service.platforms.clocks import swept
 
 #: An account that lacks something is looked at this often, should its events be lost; and one
 #: that lacks nothing, or is closed for good.
@@ -282,14 +283,15 @@ class Due:
     attempts: int
 
 
-_CLAIM: Final = text(
+_CLAIM: Final = swept(
+    "payee_account.platform_id",
     "UPDATE service.payee_account AS a SET look_again_at = :until, attempts = a.attempts + 1 FROM ("
     " SELECT platform_id, member_id, provider FROM service.payee_account"
-    " WHERE look_again_at <= :now AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)"
+    " WHERE look_again_at <= :now AND {of_scope}"
     " ORDER BY look_again_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due "
     "WHERE a.platform_id = due.platform_id AND a.member_id = due.member_id "
     "AND a.provider = due.provider "
-    "RETURNING a.platform_id, a.member_id, a.provider, a.account_ref, a.attempts"
+    "RETURNING a.platform_id, a.member_id, a.provider, a.account_ref, a.attempts",
 )
 
 
@@ -302,7 +304,8 @@ def due_for_a_look(
     """
     with db.transaction(engine, db.SYSTEM) as connection:
         values = {"now": now, "until": now + LEASE, "limit": limit, "only": only}
-        return [Due(*row) for row in connection.execute(_CLAIM, values)]
+        found = [Due(*row) for row in connection.execute(_CLAIM, values)]
+    return sorted(found, key=lambda one: one.member_id)
 
 
 def put_off(engine: Engine, due: Due, now: datetime) -> None:

@@ -19,6 +19,7 @@ from service import db
 from service.payments import connections, inbox
 from service.payments.port import Event, ProviderUnavailable
 from service.payments.providers import Providers
+from service.platforms import clocks
 
 _log = structlog.get_logger(__name__)
 
@@ -88,4 +89,5 @@ def _store(
             ).scalars()
         )
         fresh = [event for event in events if event.id not in known]
-        return sum(inbox.receive(connection, platform_id, provider, event, now) for event in fresh)
+        at = clocks.now_at(connection, platform_id, now)
+        return sum(inbox.receive(connection, platform_id, provider, event, at) for event in fresh)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,9 +21,10 @@ from service import db
 from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
 from service.payments.sandbox_books import SandboxBooks
-from service.payments.sandbox_disputes import SandboxDisputes, contested
+from service.payments.sandbox_disputes import SandboxDisputes, contested, lapse
 from service.payments.sandbox_events import SandboxEvents, tell
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
+from service.platforms.clocks import swept
 
 _COLUMNS: Final = (
     "ref, kind, status, amount, unit, failure, request, capture, captured, capture_before"
@@ -35,15 +37,17 @@ _INSERT: Final = text(
     "ON CONFLICT (platform_id, request_key) DO NOTHING"
 )
 # A block ends by itself: what has become authorised will become canceled.
-_MOVE: Final = text(
+_MOVE: Final = swept(
+    "sandbox_object.platform_id",
     "UPDATE service.sandbox_object SET status = becomes, "
     "settled_at = CASE WHEN becomes <> 'authorised' THEN CAST(:now AS timestamptz) END, "
     "becomes = CASE becomes WHEN 'authorised' THEN 'canceled' END, "
     "becomes_at = CASE becomes WHEN 'authorised' THEN capture_before END "
     "WHERE (platform_id, ref) IN (SELECT platform_id, ref FROM service.sandbox_object "
-    "  WHERE becomes_at <= :now AND (CAST(:ref AS text) IS NULL OR ref = :ref) "
+    "  WHERE becomes_at <= :now AND {of_scope} "
+    "  AND (CAST(:ref AS text) IS NULL OR ref = :ref) "
     "  ORDER BY becomes_at LIMIT 1000 FOR UPDATE SKIP LOCKED) "
-    "RETURNING platform_id, ref, kind, status, CAST(request->>'tellings' AS integer) AS tellings"
+    "RETURNING platform_id, ref, kind, status, CAST(request->>'tellings' AS integer) AS tellings",
 )
 
 
@@ -66,7 +70,6 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     def submit(self, request: Request) -> Object:
         """Take a request once; the same key again answers the object it made."""
         script = script_of(request)
-        now = self._clock()
         asked = {
             "amount": request.amount,
             "unit": request.unit,
@@ -81,6 +84,7 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
         if blocks and becomes is Status.SUCCEEDED:
             becomes = Status.AUTHORISED
         with db.transaction(self._engine, db.SYSTEM) as connection:
+            now = self._now(connection, request.platform_id)
             if request.kind in {"refund", "reversal"}:
                 self._check_back(connection, request, ref)
             connection.execute(
@@ -143,7 +147,8 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     ) -> Object:
         """Take a part or all of a block; the rest is free again."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._move(connection, ref)
+            now = self._now(connection, platform_id)
+            self._move(connection, now, platform_id, ref)
             changed = connection.execute(
                 text(
                     "UPDATE service.sandbox_object SET status = 'succeeded', captured = :amount, "
@@ -155,11 +160,11 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                     "platform_id": platform_id,
                     "ref": ref,
                     "amount": amount,
-                    "now": self._clock(),
+                    "now": now,
                 },
             )
             if changed.rowcount:
-                tell(connection, platform_id, ref, "collect.captured", self._clock())
+                tell(connection, platform_id, ref, "collect.captured", now)
             row = self._read(connection, platform_id, ref)
         if row["status"] == Status.AUTHORISED:
             raise ProviderRefused("over_capture", "More than is blocked would be taken.")
@@ -168,7 +173,8 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     def cancel(self, platform_id: UUID, ref: str) -> Object:
         """Call a collection back unless it is settled already."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._move(connection, ref)
+            now = self._now(connection, platform_id)
+            self._move(connection, now, platform_id, ref)
             changed = connection.execute(
                 text(
                     "UPDATE service.sandbox_object SET status = 'canceled', becomes = NULL, "
@@ -176,21 +182,22 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                     "WHERE platform_id = :platform_id AND ref = :ref "
                     "AND status IN ('pending', 'requires_action', 'authorised')"
                 ),
-                {"platform_id": platform_id, "ref": ref, "now": self._clock()},
+                {"platform_id": platform_id, "ref": ref, "now": now},
             )
             if changed.rowcount:
-                tell(connection, platform_id, ref, "collect.canceled", self._clock())
+                tell(connection, platform_id, ref, "collect.canceled", now)
             return self._object(self._read(connection, platform_id, ref))
 
     def retrieve(self, platform_id: UUID, ref: str) -> Object:
         """Read an object as it is now."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._move(connection, ref)
+            self._move(connection, self._now(connection, platform_id), platform_id, ref)
             return self._object(self._read(connection, platform_id, ref))
 
     def act(self, platform_id: UUID, ref: str, *, succeed: bool) -> Object:
         """Do what the payer does on a real provider's page: pass the check, or fail it."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
+            now = self._now(connection, platform_id)
             changed = connection.execute(
                 text(
                     "UPDATE service.sandbox_object SET failure = :failure, status = CASE "
@@ -209,23 +216,26 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                     "ref": ref,
                     "succeed": succeed,
                     "failure": None if succeed else "authentication_failed",
-                    "now": self._clock(),
+                    "now": now,
                 },
             )
             row = self._read(connection, platform_id, ref)
             if changed.rowcount:
-                tell(connection, platform_id, ref, f"collect.{row['status']}", self._clock())
+                tell(connection, platform_id, ref, f"collect.{row['status']}", now)
             return self._object(row)
 
-    def _settle(self, connection: Connection) -> None:
-        self._move(connection, None)
-        expire(connection, self._clock())
-        self.lapse_disputes(connection)
+    def _settle(self, connection: Connection, now: datetime, only: UUID | None) -> None:
+        self._move(connection, now, only, None)
+        expire(connection, now, only)
+        lapse(connection, now, only)
 
-    def _move(self, connection: Connection, ref: str | None) -> None:
-        for row in connection.execute(_MOVE, {"now": self._clock(), "ref": ref}).all():
+    def _move(
+        self, connection: Connection, now: datetime, only: UUID | None, ref: str | None
+    ) -> None:
+        moved = connection.execute(_MOVE, {"now": now, "only": only, "ref": ref}).all()
+        for row in sorted(moved, key=attrgetter("ref")):
             kind = f"{row.kind}.{row.status}"
-            tell(connection, row.platform_id, row.ref, kind, self._clock(), times=row.tellings)
+            tell(connection, row.platform_id, row.ref, kind, now, times=row.tellings)
 
     def _read(self, connection: Connection, platform_id: UUID, ref: str) -> RowMapping:
         row = (

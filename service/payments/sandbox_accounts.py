@@ -8,17 +8,19 @@ ours refers to it, and it is never reached from inside one of our transactions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
 from service import db
 from service.payments.port import Account, BankPayout, ProviderRefused, Status, Topic
-from service.payments.sandbox_events import tell
+from service.payments.sandbox_events import SandboxTime, tell
+from service.platforms import clocks
 
 #: What a new account still wants, by the names that Stripe uses.
 WANTED: Final = (
@@ -75,7 +77,7 @@ def retrieve(connection: Connection, platform_id: UUID, ref: str, now: datetime)
     Raises:
         ProviderRefused: there is none.
     """
-    expire(connection, now)
+    expire(connection, now, platform_id)
     return _account(_read(connection, platform_id, ref))
 
 
@@ -134,17 +136,23 @@ def act(
     return _account(_read(connection, platform_id, ref))
 
 
-_EXPIRE: Final = text(
+_EXPIRE: Final = clocks.swept(
+    "sandbox_account.platform_id",
     "UPDATE service.sandbox_account SET ready = false, bank_ready = false, "
     "disabled_reason = 'requirements.past_due' WHERE (platform_id, ref) IN ("
     " SELECT platform_id, ref FROM service.sandbox_account WHERE ready AND due_by <= :now"
-    " ORDER BY due_by LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING platform_id, ref"
+    " AND {of_scope}"
+    " ORDER BY due_by LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING platform_id, ref",
 )
 
 
-def expire(connection: Connection, now: datetime) -> None:
-    """Stop the accounts whose payees did not tell in time what was wanted; and tell of it."""
-    for row in connection.execute(_EXPIRE, {"now": now}).all():
+def expire(connection: Connection, now: datetime, only: UUID | None) -> None:
+    """Stop the accounts whose payees did not tell in time what was wanted; and tell of it.
+
+    Of one platform, or of all that have no clock of their own.
+    """
+    late = connection.execute(_EXPIRE, {"now": now, "only": only}).all()
+    for row in sorted(late, key=attrgetter("ref")):
         _told(connection, row.platform_id, row.ref, now)
 
 
@@ -264,11 +272,8 @@ def _account(row: RowMapping) -> Account:
     )
 
 
-class SandboxAccounts:
+class SandboxAccounts(SandboxTime):
     """The part of the sandbox provider that is about payees' accounts."""
-
-    _engine: Engine
-    _clock: Callable[[], datetime]
 
     def open_account(self, platform_id: UUID, member_id: UUID, facts: Mapping[str, str]) -> Account:
         """Open a payee's account, or answer the one that is there."""
@@ -289,7 +294,7 @@ class SandboxAccounts:
     def retrieve_account(self, platform_id: UUID, ref: str) -> Account:
         """Read a payee's account."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return retrieve(connection, platform_id, ref, self._clock())
+            return retrieve(connection, platform_id, ref, self._now(connection, platform_id))
 
     def retrieve_bank_payout(self, platform_id: UUID, account_ref: str, ref: str) -> BankPayout:
         """Read a payout from a payee's account to their bank."""
@@ -306,7 +311,8 @@ class SandboxAccounts:
     ) -> Account:
         """Do what a payee, or a provider by itself, would do: see :func:`act`."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return act(connection, platform_id, ref, outcome, self._clock(), due, due_by)
+            now = self._now(connection, platform_id)
+            return act(connection, platform_id, ref, outcome, now, due, due_by)
 
     def send_to_bank(
         self,
@@ -319,6 +325,5 @@ class SandboxAccounts:
     ) -> BankPayout:
         """Let money of an account reach a bank, or come back: see :func:`send_to_bank`."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return send_to_bank(
-                connection, platform_id, ref, amount, unit, outcome, key, self._clock()
-            )
+            now = self._now(connection, platform_id)
+            return send_to_bank(connection, platform_id, ref, amount, unit, outcome, key, now)

@@ -8,13 +8,13 @@ one of our transactions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
 from service import db
 from service.ids import uuid7
@@ -28,7 +28,8 @@ from service.payments.port import (
     Topic,
     Warned,
 )
-from service.payments.sandbox_events import tell
+from service.payments.sandbox_events import SandboxTime, tell
+from service.platforms.clocks import swept
 
 #: Minor units that the sandbox takes for every chargeback, won or lost.
 DISPUTE_FEE: Final = 1_500
@@ -149,17 +150,22 @@ def close(
     return _dispute(_read(connection, platform_id, ref, "dispute"))
 
 
-_LAPSED: Final = text(
+_LAPSED: Final = swept(
+    "sandbox_dispute.platform_id",
     "SELECT platform_id, ref FROM service.sandbox_dispute "
-    "WHERE kind = 'dispute' AND due_by <= :now AND (status = 'needs_response' "
+    "WHERE {of_scope} "
+    "AND kind = 'dispute' AND due_by <= :now AND (status = 'needs_response' "
     "OR status = 'warning' AND evidence IS NULL) "
-    "ORDER BY due_by LIMIT 1000 FOR UPDATE SKIP LOCKED"
+    "ORDER BY due_by, ref LIMIT 1000 FOR UPDATE SKIP LOCKED",
 )
 
 
-def lapse(connection: Connection, now: datetime) -> None:
-    """Decide what nobody answered in time: for the payer; an inquiry becomes a dispute first."""
-    for row in connection.execute(_LAPSED, {"now": now}).all():
+def lapse(connection: Connection, now: datetime, only: UUID | None) -> None:
+    """Decide what nobody answered in time: for the payer; an inquiry becomes a dispute first.
+
+    On one platform, or on all that have no clock of their own.
+    """
+    for row in connection.execute(_LAPSED, {"now": now, "only": only}).all():
         close(connection, row.platform_id, row.ref, "lost", now)
 
 
@@ -295,11 +301,8 @@ def _verdict(said: Mapping[str, str]) -> Outcome | None:
     return "lost" if LOSING in words else None
 
 
-class SandboxDisputes:
+class SandboxDisputes(SandboxTime):
     """The part of the sandbox provider that is about chargebacks and early warnings."""
-
-    _engine: Engine
-    _clock: Callable[[], datetime]
 
     def retrieve_dispute(self, platform_id: UUID, ref: str) -> Dispute:
         """Read a chargeback."""
@@ -319,25 +322,21 @@ class SandboxDisputes:
         """
         said = dict(evidence.fields)
         with db.transaction(self._engine, db.SYSTEM) as connection:
+            now = self._now(connection, platform_id)
             row = _read(connection, platform_id, ref, "dispute")
             again = row["evidence"] == said
-            late = row["due_by"] is not None and row["due_by"] <= self._clock()
+            late = row["due_by"] is not None and row["due_by"] <= now
             disputed = row["status"] == DisputeStatus.NEEDS_RESPONSE
             if not again and (late or not (disputed or row["status"] == DisputeStatus.WARNING)):
                 raise ProviderRefused("evidence_refused", "It is too late, or was answered before.")
             if not again:
                 status = DisputeStatus.UNDER_REVIEW if disputed else DisputeStatus.WARNING
                 _write(connection, row, evidence=said, status=status)
-                kind, now = "dispute.updated", self._clock()
-                tell(connection, platform_id, ref, kind, now, topic=Topic.DISPUTE)
+                tell(connection, platform_id, ref, "dispute.updated", now, topic=Topic.DISPUTE)
                 verdict = _verdict(said)
                 if verdict is not None and (disputed or verdict == "won"):
                     close(connection, platform_id, ref, verdict, now)
             return _dispute(_read(connection, platform_id, ref, "dispute"))
-
-    def lapse_disputes(self, connection: Connection) -> None:
-        """Let the bank decide what is due: see :func:`lapse`."""
-        lapse(connection, self._clock())
 
     def contest(
         self,
@@ -351,11 +350,10 @@ class SandboxDisputes:
         """Do what a payer's bank would do by itself: see :func:`contest`."""
         once = uuid7().hex if key is None else key
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return contest(
-                connection, platform_id, collect_ref, kind, amount, reason, once, self._clock()
-            )
+            now = self._now(connection, platform_id)
+            return contest(connection, platform_id, collect_ref, kind, amount, reason, once, now)
 
     def close_dispute(self, platform_id: UUID, ref: str, outcome: Outcome) -> Dispute:
         """Let the bank decide: see :func:`close`."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            return close(connection, platform_id, ref, outcome, self._clock())
+            return close(connection, platform_id, ref, outcome, self._now(connection, platform_id))

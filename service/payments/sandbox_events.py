@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from service import db
 from service.ids import uuid7
 from service.payments.port import Event, ForgedEvent, Topic
+from service.platforms import clocks
 
 #: An event must reach us within this long of its signature.
 TOLERANCE: Final = timedelta(minutes=5)
@@ -52,33 +53,51 @@ def tell(
     )
 
 
-class SandboxEvents(ABC):
-    """The part of the sandbox provider that tells what happened there."""
+class SandboxTime:
+    """What every part of the sandbox provider has: a memory, and what time it is."""
 
     _engine: Engine
-    _secret: bytes
     _clock: Callable[[], datetime]
 
-    @abstractmethod
-    def _settle(self, connection: Connection) -> None:
-        """Let everything that is due happen."""
+    def _now(self, connection: Connection, platform_id: UUID) -> datetime:
+        """Return what time it is for a platform: the sandbox lives in its customers' time."""
+        return clocks.now_at(connection, platform_id, self._clock())
 
-    def tick(self, deliver: Callable[[UUID, bytes, str], None], only: UUID | None = None) -> int:
+
+class SandboxEvents(SandboxTime, ABC):
+    """The part of the sandbox provider that tells what happened there."""
+
+    _secret: bytes
+
+    @abstractmethod
+    def _settle(self, connection: Connection, now: datetime, only: UUID | None) -> None:
+        """Let everything happen that is due at ``now``, on one platform or on those without."""
+
+    def tick(
+        self,
+        deliver: Callable[[UUID, bytes, str], None],
+        now: datetime | None = None,
+        only: UUID | None = None,
+    ) -> int:
         """Let due objects settle and deliver due events; return how many events were delivered.
 
         ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
         event is told again after a crash between its delivery and its mark, as real ones are.
+        ``now``: when it is due, by default now. ``only`` keeps to one platform; without it, to
+        those that have no clock of their own.
         """
+        now = self._clock() if now is None else now
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._settle(connection)
+            self._settle(connection, now, only)
             due = connection.execute(
-                text(
+                clocks.swept(
+                    "sandbox_event.platform_id",
                     "SELECT platform_id, id, object_ref AS object, kind AS type, topic, account "
                     "FROM service.sandbox_event WHERE deliver_at <= :now "
-                    "AND (CAST(:only AS uuid) IS NULL OR platform_id = :only) "
-                    "ORDER BY deliver_at, id LIMIT 1000"
+                    "AND {of_scope} "
+                    "ORDER BY deliver_at, id LIMIT 1000",
                 ),
-                {"now": self._clock(), "only": only},
+                {"now": now, "only": only},
             ).all()
         for row in due:
             told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}

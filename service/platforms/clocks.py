@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 #: Real time for which a clock stands without a further word: longer than anything due takes.
 STANDS: Final = timedelta(seconds=60)
@@ -37,17 +37,24 @@ _GO_ON: Final = text(
 )
 
 
-def rows_of(column: str) -> str:
-    """Return the SQL condition on a row's platform that a sweep over platforms needs.
+def swept(column: str, statement: str) -> TextClause:
+    """Return a statement that sweeps over platforms, with ``{of_scope}`` filled in.
 
-    With ``:only`` it keeps to that platform. Without, it leaves out every platform with a clock of
-    its own: what is due there is due in its time, and is done for each of them alone.
+    That is a condition on the platform that ``column`` names. With ``:only`` it keeps to that
+    platform. Without, it leaves out every platform with a clock of its own: what is due there is
+    due in its time, and is done for each of them alone.
     """
-    return (
+    of_scope = (
         "(CASE WHEN CAST(:only AS uuid) IS NULL THEN NOT EXISTS (SELECT "
-        f"FROM service.platform_clock AS own WHERE own.platform_id = {column}) "  # noqa: S608
+        f"FROM service.platform_clock AS own WHERE own.platform_id = {column}) "
         f"ELSE {column} = :only END)"
     )
+    return text(statement.replace("{of_scope}", of_scope))
+
+
+def owners(connection: Connection) -> set[UUID]:
+    """Return the platforms with a clock of their own (in the system's scope: everybody's)."""
+    return set(connection.scalars(text("SELECT platform_id FROM service.platform_clock")))
 
 
 def now_at(
