@@ -22,6 +22,7 @@ from service.clock import now
 from service.config import settings
 from service.exchanges import desk, sweep, timers
 from service.log import configure
+from service.operations import outages, proofs, tasks
 from service.payments import daily, poll
 from service.platforms import answers
 
@@ -44,9 +45,15 @@ app: Final = wake.make_queue(
         # Days that are over and were not reconciled: looked for often, so that none is missed by a
         # worker that is restarted every day.
         "reconcile": {"task": wake.RECONCILE, "schedule": 3600.0, "options": {"expires": 3600.0}},
+        # Each worker that takes one is seen; how long nobody took one is how long there was none.
+        "beat": {"task": wake.BEAT, "schedule": 10.0, "options": {"expires": 10.0}},
         "forget": {"task": wake.FORGET, "schedule": 3600.0, "options": {"expires": 3600.0}},
     },
 )
+
+
+_PROCESS: Final = tasks.process_name("worker")
+tasks.serve_metrics(lambda: settings().worker_metrics_port)
 
 
 @setup_logging.connect
@@ -87,6 +94,9 @@ def sweep_payments() -> None:
 def fire_timers() -> None:
     """Take the clock's steps that are due."""
     wake.begin(_broker(), wake.TIMERS)
+    # First: what we could not serve must stand still before anything is found to be due.
+    with db.transaction(_engine(), db.SYSTEM) as connection:
+        outages.watch(connection, now())
     timers.run(_engine(), _desk().codes, now())
 
 
@@ -106,6 +116,8 @@ def audit_books() -> None:
     """Re-prove the books of every platform; a problem is an alert, never repaired in silence."""
     wake.begin(_broker(), wake.AUDIT)
     proof = books.prove(_engine())
+    with db.transaction(_engine(), db.SYSTEM) as connection:
+        proofs.record(connection, "books", len(proof.problems), now())
     _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
     for problem in proof.problems:
         _log.critical("books_problem", problem=str(problem))
@@ -131,3 +143,11 @@ def forget_answers() -> None:
     """Delete the answers kept under idempotency keys whose time is over."""
     wake.begin(_broker(), wake.FORGET)
     answers.forget(_engine(), now())
+
+
+@app.task(name=wake.BEAT)
+def beat_heart() -> None:
+    """Say that this worker is alive."""
+    wake.begin(_broker(), wake.BEAT)
+    with db.transaction(_engine(), db.SYSTEM) as connection:
+        outages.beat(connection, _PROCESS, "worker", now())

@@ -45,6 +45,16 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=1, le=200, description="Connections a process keeps.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_json: bool = Field(default=True, description="JSON lines; false prints for people.")
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Secret that opens GET /metrics beside the operator key, for the scraper.",
+    )
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of loopback on which a worker shows its own metrics; none when not set.",
+    )
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
 
     smtp_url: SecretStr | None = Field(

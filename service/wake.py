@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service import broker as carrier
 from service.config import settings
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ AUDIT: Final = "tierce.audit"
 FORGET: Final = "tierce.forget"
 POLL: Final = "tierce.poll"
 RECONCILE: Final = "tierce.reconcile"
+BEAT: Final = "tierce.beat"
 MESSAGES: Final = "tierce.messages"
 
 #: A broker that failed is left alone for this long, so that no request pays for its absence.
@@ -50,6 +52,7 @@ def make_queue(redis_url: Callable[[], str | None], **more: Any) -> Celery:
         redis_url: asked for the broker's URL at the first use, not before.
         more: Celery's settings beside ours.
     """
+    carrier.register()
     queue = Celery("tierce", set_as_current=False)
 
     def configuration() -> dict[str, Any]:
