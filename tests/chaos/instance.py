@@ -48,6 +48,16 @@ class Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int | None:
+        """The process's pid, or None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is alive."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End it without warning and wait until it is gone."""
         if self._process is not None:
@@ -115,6 +125,11 @@ class Instance:
         """The database's URL for the application's login role."""
         return self.postgres.url
 
+    @property
+    def redis_url(self) -> str:
+        """The broker's URL."""
+        return self._valkey.url
+
     def start(self) -> None:
         """Start everything, in order, and wait until both APIs are ready."""
         self.postgres.start()
@@ -146,7 +161,7 @@ class Instance:
             "PYTHONPATH": str(ROOT),
             "TIERCE_HOME": str(self.folder),
             "TIERCE_DATABASE_URL": self.database_url,
-            "TIERCE_REDIS_URL": self._valkey.url,
+            "TIERCE_REDIS_URL": self.redis_url,
             "TIERCE_PUBLIC_URL": self.urls[0],
             "TIERCE_OPERATOR_KEY": made.operator_key,
             "TIERCE_SIGNING_KEY": made.signing_key,
