@@ -23,6 +23,7 @@ from service import clock, db
 from service.http import problems
 from service.http.auth import Actor, Operator
 from service.http.edge import Edge, dumps, request_id
+from service.http.moment import moment
 from service.http.refusals import (
     IdempotencyKeyInUse,
     IdempotencyKeyInvalid,
@@ -104,7 +105,7 @@ _RUNNING: Final = "The first request with this key is still running; send it aga
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request under its key."""
+    """One request under its key. ``now`` is real time: in that, keys end."""
 
     actor: Actor | Operator
     key: str
@@ -165,7 +166,7 @@ class _Call:
         this one, which would be told that its own doing is taken; a second look finds the answer.
         """
         try:
-            return work(connection, self.now)
+            return work(connection, moment(connection, self.actor, hold=True))
         except Refusal:
             if self.claim(connection) is not None:
                 raise _AnsweredMeanwhile from None
@@ -254,7 +255,8 @@ async def once_in_two(
         stored = call.claim(connection)
         if stored is not None and stored["status"] is not None:
             return _replay(stored)
-        return _finish(request, call, connection, conclude(connection, begun, call.now))
+        now = moment(connection, actor)
+        return _finish(request, call, connection, conclude(connection, begun, now))
 
     return await _run(edge, actor.platform_id, last)
 

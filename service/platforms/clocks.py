@@ -57,16 +57,17 @@ def owners(connection: Connection) -> set[UUID]:
     return set(connection.scalars(text("SELECT platform_id FROM service.platform_clock")))
 
 
-def now_at(
-    connection: Connection, platform_id: UUID, real: datetime, *, hold: bool = False
-) -> datetime:
-    """Return what time it is on a platform when it is ``real`` for the machine.
+def hold(connection: Connection, platform_id: UUID) -> None:
+    """Keep a platform's clock from being moved until the transaction ends.
 
-    ``hold`` keeps the clock from being moved until the transaction ends, so that nothing is written
-    at an instant that others have left behind.
+    So that nothing is written at an instant that others have left behind. The machine's time is to
+    be asked after this: it may have waited.
     """
-    if hold:
-        connection.execute(_SHARED, {"name": _name(platform_id)})
+    connection.execute(_SHARED, {"name": _name(platform_id)})
+
+
+def now_at(connection: Connection, platform_id: UUID, real: datetime) -> datetime:
+    """Return what time it is on a platform when it is ``real`` for the machine."""
     values = {"platform_id": platform_id, "real": real}
     at: datetime = connection.execute(_NOW, values).scalar_one()
     return at

@@ -12,13 +12,14 @@ from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service import clock, db
+from service import db
 from service.exchanges import chargebacks, evidence, losses, queries
 from service.exchanges.decide import Rules
 from service.http.auth import Actor, platform_key
 from service.http.edge import Edge, edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, check_key, once, once_in_two
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment_of
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
 from service.http.schemas.base import ChargebackId, ExchangeId, PaymentId
@@ -181,7 +182,8 @@ async def answer_chargeback(
     async def proceed(begun: str) -> None:
         which = decode("chargeback", begun)
         try:
-            await run_in_threadpool(evidence.send, edge.desk, actor.platform_id, which, clock.now())
+            now = await moment_of(edge, actor)
+            await run_in_threadpool(evidence.send, edge.desk, actor.platform_id, which, now)
         except ProviderUnavailable:
             edge.wake()  # the row says what is to be sent, and the sweep sends it
 

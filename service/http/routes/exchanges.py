@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from ledger import accounts
 from ledger.refusals import Refusal
-from service import clock
 from service.exchanges import money, queries
 from service.exchanges.advance import Done
 from service.exchanges.decide import Rules
@@ -27,6 +26,7 @@ from service.http.auth import Actor, anyone, member_token, platform_key
 from service.http.edge import Edge, edge_of, json_response, request_id
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented, invalid_errors, of_refusal, problem_body
 from service.http.refusals import ScopeMissing
@@ -214,7 +214,7 @@ async def quote(
     def work(connection: Connection) -> Response:
         found = find_units(connection, actor.platform_id, [asked])
         provider = edge.desk.providers.of(connection, actor.platform_id, actor.mode)
-        checked = check_terms(asked, found, provider, clock.now())
+        checked = check_terms(asked, found, provider, moment(connection, actor))
         pays: dict[str, int] = {}
         gets: dict[str, int] = {}
         fees: dict[str, int] = {}
@@ -268,13 +268,13 @@ async def list_exchanges(
         created_from=created_from,
         created_until=created_until,
     )
-    found = await edge_of(request).run(
+    found, now = await edge_of(request).run(
         actor.platform_id,
-        lambda c: queries.page(
-            c, actor.platform_id, filters, limit=limit + 1, after=uuid_after(cursor)
+        lambda c: (
+            queries.page(c, actor.platform_id, filters, limit=limit + 1, after=uuid_after(cursor)),
+            moment(c, actor),
         ),
     )
-    now = clock.now()
     return page(
         request,
         found,
@@ -293,11 +293,14 @@ async def list_exchanges(
 )
 async def get_exchange(request: Request, exchange: ExchangeId, actor: Reader) -> Response:
     """Where it stands, what can be done next by whom, and what time will do."""
-    found = await edge_of(request).run(
+    found, now = await edge_of(request).run(
         actor.platform_id,
-        lambda c: queries.find(c, actor.platform_id, exchange, actor.member_id),
+        lambda c: (
+            queries.find(c, actor.platform_id, exchange, actor.member_id),
+            moment(c, actor),
+        ),
     )
-    return json_response(presenters.exchange(found, viewer(actor, found), clock.now()))
+    return json_response(presenters.exchange(found, viewer(actor, found), now))
 
 
 @router.get(

@@ -18,6 +18,7 @@ from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once, replace_kept
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
 from service.http.routes.books import balances_of, known_unit, statement_page
@@ -245,7 +246,7 @@ async def set_credit_limit(
         known_unit(connection, actor.platform_id, unit)
         path = money.member_account(member)
         accounts.set_credit_limit(
-            connection, actor.platform_id, path, unit, body.limit, clock.now()
+            connection, actor.platform_id, path, unit, body.limit, moment(connection, actor)
         )
         shown = {"member": encode("member", member), "unit": unit, "limit": body.limit}
         return json_response(shown)

@@ -12,12 +12,13 @@ from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service import clock, db
+from service import db
 from service.exchanges import payouts
 from service.http.auth import Actor, anyone, platform_key
 from service.http.edge import Edge, edge_of, json_response
 from service.http.idempotency import KeyHeader, check_key
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment_of
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
 from service.http.refusals import InvalidBody, NotYourself
@@ -137,7 +138,7 @@ async def open_payout_account(
     """
     _own(actor, member)
     edge = edge_of(request)
-    now = clock.now()
+    now = await moment_of(edge, actor)
 
     def begin(connection: Connection) -> tuple[Provider, Payee]:
         provider = _provider(connection, edge, actor)
@@ -319,6 +320,6 @@ async def send_to_bank(
             "unit": made.unit,
             "arrives_at": made.arrives_at,
             "failure": made.failure,
-            "seen_at": clock.now(),
+            "seen_at": await moment_of(edge, actor),
         }
     )

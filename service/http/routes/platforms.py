@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from service import db
+from service import clock, db
 from service.http import presenters
 from service.http.auth import Actor, Operator, known, operator, platform_key
 from service.http.edge import edge_of, json_response
@@ -150,9 +150,9 @@ async def create_api_key(
     A key gives no scope that it does not have itself.
     """
 
-    def work(connection: Connection, now: datetime) -> Answer:
+    def work(connection: Connection, _now: datetime) -> Answer:
         made, secret = keys.create(
-            connection, actor.platform_id, actor.mode, body.label, body.scopes, now
+            connection, actor.platform_id, actor.mode, body.label, body.scopes, clock.now()
         )
         _within(actor, made.scopes)
         return _made(made, secret)
@@ -208,8 +208,8 @@ async def rotate_api_key(
     the overlap. The secret is in this answer alone.
     """
 
-    def work(connection: Connection, now: datetime) -> Answer:
-        overlap = timedelta(hours=body.overlap_hours)
+    def work(connection: Connection, _now: datetime) -> Answer:
+        overlap, now = timedelta(hours=body.overlap_hours), clock.now()
         made, secret = keys.rotate(connection, actor.platform_id, api_key, actor.mode, now, overlap)
         _within(actor, made.scopes)
         return _made(made, secret)
@@ -231,8 +231,9 @@ async def revoke_api_key(
 ) -> Response:
     """Works on no process for longer than two seconds after this answer."""
 
-    def work(connection: Connection, now: datetime) -> Answer:
-        return Answer(presenters.api_key(keys.revoke(connection, actor.platform_id, api_key, now)))
+    def work(connection: Connection, _now: datetime) -> Answer:
+        ended = keys.revoke(connection, actor.platform_id, api_key, clock.now())
+        return Answer(presenters.api_key(ended))
 
     response = await once(request, edge_of(request), actor, key, work)
     known.forget()

@@ -145,7 +145,8 @@ async def rotate_stripe_webhook_secret(
     """The old ones work on until `old_until`, so that no event is refused while you change over."""
     edge = edge_of(request)
 
-    def work(connection: Connection, now: datetime) -> Answer:
+    def work(connection: Connection, _now: datetime) -> Answer:
+        now = clock.now()
         changed = connections.rotate(
             connection,
             _vault(edge),

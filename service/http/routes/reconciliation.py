@@ -14,12 +14,13 @@ from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from service import clock, db
+from service import db
 from service.exchanges import held_text
 from service.http.auth import Actor, platform_key
 from service.http.edge import Edge, edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment_of
 from service.http.pages import Cursor, Limit, decode_cursor, page, uuid_after
 from service.http.problems import documented
 from service.http.schemas.base import DifferenceId
@@ -210,7 +211,7 @@ async def get_held(request: Request, actor: Reader) -> Response:
 
     `default` is what a hold pays if nobody does anything more.
     """
-    return await _statement(edge_of(request), actor.platform_id, "json")
+    return await _statement(edge_of(request), actor, "json")
 
 
 @router.get(
@@ -228,12 +229,12 @@ async def get_held(request: Request, actor: Reader) -> Response:
 )
 async def get_held_csv(request: Request, actor: Reader) -> Response:
     """The same lines, then the sums of each unit."""
-    return await _statement(edge_of(request), actor.platform_id, "csv")
+    return await _statement(edge_of(request), actor, "csv")
 
 
-async def _statement(edge: Edge, platform_id: UUID, form: str) -> Response:
-    now = clock.now()
-    file = await run_in_threadpool(partial(_written, edge, platform_id, form, now))
+async def _statement(edge: Edge, actor: Actor, form: str) -> Response:
+    now = await moment_of(edge, actor)
+    file = await run_in_threadpool(partial(_written, edge, actor.platform_id, form, now))
     return StreamingResponse(
         _parts(file),
         media_type="text/csv" if form == "csv" else "application/json",

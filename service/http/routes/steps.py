@@ -14,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ledger.refusals import Refusal
-from service import clock
 from service.exchanges import queries, sweep
 from service.exchanges.advance import Done, advance
 from service.exchanges.commands import Command, Who
@@ -28,6 +27,7 @@ from service.http.auth import Actor, anyone
 from service.http.edge import Edge, edge_of
 from service.http.idempotency import Answer, KeyHeader, once, once_in_two
 from service.http.jsonbody import StrictRoute
+from service.http.moment import moment_of
 from service.http.problems import documented
 from service.http.routes.exchanges import draft, viewer
 from service.http.schemas.base import ExchangeId
@@ -219,9 +219,9 @@ async def _pay(
         return Answer(shown, resume=resume)
 
     async def proceed(payment: str) -> None:
-        await run_in_threadpool(
-            sweep.submit, edge.desk, actor.platform_id, decode("payment", payment), clock.now()
-        )
+        now = await moment_of(edge, actor)
+        payment_id = decode("payment", payment)
+        await run_in_threadpool(sweep.submit, edge.desk, actor.platform_id, payment_id, now)
 
     def conclude(connection: Connection, _payment: str, now: datetime) -> Answer:
         found = queries.find(connection, actor.platform_id, exchange)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Security
 from fastapi.security import APIKeyHeader
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ from service.http.schemas.base import PlatformId
 from service.http.schemas.providers import ReceivedOut
 from service.payments import connections, deliveries, inbox
 from service.payments.port import Event, ForgedEvent
+from service.platforms import clocks
 
 router = APIRouter(prefix="/v1/providers", tags=["Payment providers"], route_class=StrictRoute)
 
@@ -97,5 +99,9 @@ async def _receive(
 
 
 async def _store(edge: Edge, platform_id: UUID, provider: str, event: Event, now: datetime) -> None:
-    if await edge.run(platform_id, lambda c: inbox.receive(c, platform_id, provider, event, now)):
+    def work(connection: Connection) -> bool:
+        at = clocks.now_at(connection, platform_id, now)
+        return inbox.receive(connection, platform_id, provider, event, at)
+
+    if await edge.run(platform_id, work):
         edge.wake()

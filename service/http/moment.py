@@ -1,0 +1,35 @@
+"""What time it is for whoever asks: their platform's, which a sandbox may have moved.
+
+API keys, members' tokens, idempotency keys and the secrets of webhooks end in real time: they ask
+:func:`service.clock.now` themselves.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service import clock
+from service.http.auth import Actor, Operator
+from service.http.edge import Edge
+from service.platforms import clocks
+
+
+def moment(connection: Connection, actor: Actor | Operator, *, hold: bool = False) -> datetime:
+    """Return what time it is on the actor's platform; a live one costs no query.
+
+    ``hold``: for what is about to be written; the clock is not moved until the transaction ends.
+    """
+    if isinstance(actor, Operator) or actor.mode == "live":
+        return clock.now()
+    if hold:
+        clocks.hold(connection, actor.platform_id)
+    return clocks.now_at(connection, actor.platform_id, clock.now())
+
+
+async def moment_of(edge: Edge, actor: Actor) -> datetime:
+    """Return what time it is on the actor's platform, to those who are in no transaction."""
+    if actor.mode == "live":
+        return clock.now()
+    return await edge.run(actor.platform_id, lambda connection: moment(connection, actor))
