@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from ledger.refusals import Refusal
 from service import db
+from service.events import catalogue
 from service.events.tables import event
 from service.ids import uuid7
 
@@ -36,7 +37,12 @@ class NewEvent:
 def append(
     connection: Connection, platform_id: UUID, events: Sequence[NewEvent], now: datetime
 ) -> None:
-    """Write ``events`` into the outbox in one statement, in the caller's transaction."""
+    """Write ``events`` into the outbox in one statement, in the caller's transaction.
+
+    Raises:
+        ValueError: a type that is not in the catalogue; a bug of ours.
+    """
+    catalogue.check_known([new.type for new in events])
     db.insert_many(
         connection,
         event,

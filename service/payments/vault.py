@@ -1,22 +1,16 @@
-"""Seals secrets before they are stored, so that a database or its backup alone opens nothing.
+"""Seals providers' secrets before they are stored (:mod:`service.sealing`).
 
-Fernet (AES-128-CBC with HMAC-SHA256) under keys derived from the instance's secret by HKDF-SHA256
-(RFC 5869): one for each platform, provider and kind of secret, so that a sealed secret copied into
-another row does not open there.
+One key for each platform, provider and kind of secret, so that a sealed secret copied into another
+row does not open there.
 """
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 from uuid import UUID
 
-import orjson
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from ledger.refusals import Refusal
+from service.sealing import SealBroken, Sealer
 
 
 class SecretsUnreadable(Refusal):
@@ -30,11 +24,11 @@ class Vault:
 
     def __init__(self, secret: str) -> None:
         """Take the instance's secret, ``TIERCE_CODE_KEY``."""
-        self._secret = secret.encode()
+        self._sealer = Sealer(secret)
 
     def seal(self, platform_id: UUID, provider: str, kind: str, value: Any) -> bytes:
         """Return ``value`` (of JSON), sealed for one column of one row."""
-        return self._fernet(platform_id, provider, kind).encrypt(orjson.dumps(value))
+        return self._sealer.seal(_place(platform_id, provider, kind), value)
 
     def open(self, platform_id: UUID, provider: str, kind: str, sealed: bytes) -> Any:
         """Return what was sealed.
@@ -43,15 +37,14 @@ class Vault:
             SecretsUnreadable: it was sealed under another secret, for another row, or changed.
         """
         try:
-            return orjson.loads(self._fernet(platform_id, provider, kind).decrypt(sealed))
-        except InvalidToken:
+            return self._sealer.open(_place(platform_id, provider, kind), sealed)
+        except SealBroken:
             raise SecretsUnreadable(
                 f"The stored {kind} of {provider} does not open under this instance's "
                 "TIERCE_CODE_KEY. Set the one it was sealed under, or connect the account again, "
                 "with both webhook secrets."
             ) from None
 
-    def _fernet(self, platform_id: UUID, provider: str, kind: str) -> Fernet:
-        info = f"tierce provider connection 1\x1f{platform_id}\x1f{provider}\x1f{kind}"
-        key = HKDF(SHA256(), 32, salt=None, info=info.encode()).derive(self._secret)
-        return Fernet(base64.urlsafe_b64encode(key))
+
+def _place(platform_id: UUID, provider: str, kind: str) -> str:
+    return f"tierce provider connection 1\x1f{platform_id}\x1f{provider}\x1f{kind}"
