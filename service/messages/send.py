@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -47,6 +48,7 @@ _CLAIM: Final = text(
     UPDATE service.message AS m
     SET state = 'sending', due_at = :until, attempts = m.attempts + 1
     FROM (SELECT platform_id, id FROM service.message WHERE due_at <= :now
+          AND (CAST(:only AS uuid) IS NULL OR platform_id = :only)
           ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due
     WHERE m.platform_id = due.platform_id AND m.id = due.id
     RETURNING m.*
@@ -88,12 +90,12 @@ class _Stop:
     due_at: datetime | None = None
 
 
-def run(engine: Engine, channels: Channels, now: datetime) -> int:
-    """Send what is due; return how many messages were tried."""
+def run(engine: Engine, channels: Channels, now: datetime, only: UUID | None = None) -> int:
+    """Send what is due, of one platform or of all; return how many messages were tried."""
     tried = 0
     for _ in range(ROUNDS):
         with db.transaction(engine, db.SYSTEM) as connection:
-            values = {"now": now, "until": now + LEASE, "limit": BATCH}
+            values = {"now": now, "until": now + LEASE, "limit": BATCH, "only": only}
             claimed = connection.execute(_CLAIM, values).mappings().all()
         tried += sum(at_once(partial(_one, engine, channels, now), claimed))
         if len(claimed) < BATCH:

@@ -68,8 +68,16 @@ class _Refused(Exception):
 class Smtp:
     """Hands mail in at one server, each message in a session of its own."""
 
-    def __init__(self, url: str, sender: str, path: ReturnPath | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        sender: str,
+        path: ReturnPath | None,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         """Take the server's URL, the From address, and who makes return paths, if anybody.
+
+        ``trust`` says which servers' certificates are believed; by default the system's.
 
         Raises:
             ValueError: the URL or the From address is none.
@@ -77,6 +85,7 @@ class Smtp:
         self._server = Server.parse(url)
         self._sender = Address(addr_spec=sender)
         self._path = path
+        self._trust = trust or ssl.create_default_context()
 
     def send(self, envelope: Envelope) -> Outcome:
         """Try once. A server that cannot be reached, or drops the line, may be there later."""
@@ -100,18 +109,21 @@ class Smtp:
         return Outcome(Fate.SENT)
 
     def _session(self) -> smtplib.SMTP:
-        server, context = self._server, ssl.create_default_context()
+        server, context = self._server, self._trust
         if server.tls:
             return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=context)
         session = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
-        session.ehlo_or_helo_if_needed()
-        # A password or a member's mail does not cross a network in the open.
-        if session.has_extn("starttls"):
-            session.starttls(context=context)
-            session.ehlo()
-        elif server.host not in _LOCAL:
+        try:
+            session.ehlo_or_helo_if_needed()
+            # A password or a member's mail does not cross a network in the open.
+            if session.has_extn("starttls"):
+                session.starttls(context=context)
+                session.ehlo()
+            elif server.host not in _LOCAL:
+                raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS")
+        except (smtplib.SMTPException, OSError):
             session.close()
-            raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS")
+            raise
         return session
 
     def _hand_in(
@@ -126,7 +138,9 @@ class Smtp:
         sender = self._sender.addr_spec
         if self._path is not None:
             sender = self._path.of(envelope.reference.partition(".")[0])
-        options = ["SMTPUTF8"] if international else []
+        options = []
+        if international:
+            options, session.command_encoding = ["SMTPUTF8"], "utf-8"
         _check(session.mail(sender, options), "sender")
         _check(session.rcpt(to.addr_spec), "recipient")
         policy = SMTPUTF8 if international else SMTP
@@ -142,7 +156,7 @@ class Smtp:
         mail = EmailMessage(policy=SMTPUTF8)
         mail["Subject"] = envelope.written.subject
         mail["From"] = Address(clean(envelope.sender), addr_spec=self._sender.addr_spec)
-        mail["To"] = Address(clean(envelope.recipient.name or ""), addr_spec=to.addr_spec)
+        mail["To"] = Address(clean(envelope.recipient.name or ""), to.username, to.domain)
         mail["Date"] = format_datetime(clock.now())
         # The same at each attempt: a second copy is known to be the same mail.
         mail["Message-ID"] = f"<{envelope.reference}@{self._sender.domain}>"

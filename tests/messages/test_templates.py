@@ -47,7 +47,9 @@ BARE: Final[dict[str, Any]] = {
 ENGLISH: Final = re.compile(
     r"\b(the|you|your|is|are|has|was|will|both|money|nothing|when|this|that|it|exchange)\b", re.I
 )
-HOSTILE: Final = "x\r\nBcc: all@example.org\n\n<script>alert(1)</script> \u202egnp.exe http://bad.test"
+HOSTILE: Final = (
+    "x\r\nBcc: all@example.org\n\n<script>alert(1)</script> \u202egnp.exe http://bad.test"
+)
 
 
 class _Text(HTMLParser):
@@ -112,7 +114,9 @@ def _shape(found: Any) -> Any:
     return {k: _shape(v) for k, v in sorted(found.items())} if isinstance(found, dict) else None
 
 
-@pytest.mark.parametrize(("name", "locale"), list(product(("messages", "words", "page"), ("fr", "br"))))
+@pytest.mark.parametrize(
+    ("name", "locale"), list(product(("messages", "words", "page"), ("fr", "br")))
+)
 def test_no_english_is_left_in_french_or_breton(name: str, locale: str) -> None:
     file = words._FOLDER / locale / f"{name}.toml"
     values = "\n".join(_texts(tomllib.loads(file.read_text(encoding="utf-8"))))
