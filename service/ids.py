@@ -22,6 +22,7 @@ PREFIXES: Final = {
     "platform": "pl",
     "api_key": "key",
     "member": "mb",
+    "pause": "mp",
     "exchange": "ex",
     "leg": "leg",
     "confirmation": "cf",

@@ -39,11 +39,28 @@ _PARTS: Final = text(
              WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS checkpoints,
            ARRAY[payer.time_zone, payer.country] AS payer_place,
            ARRAY[payee.time_zone, payee.country] AS payee_place,
-           (SELECT jsonb_agg(jsonb_build_object('began_at', p.began_at, 'ended_at', p.ended_at,
-                   'role', CASE p.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END))
-              FROM service.member_pause p
-             WHERE p.platform_id = e.platform_id AND p.member_id IN (e.payer_id, e.payee_id)
-               AND p.ended_at > e.created_at AND e.closed_at IS NULL) AS pauses
+           (SELECT jsonb_agg(jsonb_build_object(
+                   'began_at', p.began_at, 'ended_at', p.ended_at, 'role', p.role))
+              FROM (SELECT m.began_at, m.ended_at,
+                           CASE m.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END AS role
+                      FROM service.member_pause m
+                     WHERE m.platform_id = e.platform_id
+                       AND m.member_id IN (e.payer_id, e.payee_id) AND m.ended_at > e.created_at
+                    UNION ALL
+                    SELECT o.began_at, o.ended_at, NULL
+                      FROM service.outage o
+                     -- Without a worker members can still act; and a platform that moves its own
+                     -- clock was elsewhere in time.
+                     WHERE o.kind <> 'worker' AND o.ended_at > e.created_at
+                       AND NOT EXISTS (SELECT FROM service.platform_clock k
+                                        WHERE k.platform_id = e.platform_id)) p
+             WHERE e.closed_at IS NULL) AS pauses,
+           (SELECT array_agg(CASE r.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END)
+              FROM (SELECT DISTINCT ON (m.member_id) m.member_id, m.state
+                      FROM service.message m
+                     WHERE m.platform_id = e.platform_id AND m.exchange_id = e.id
+                       AND m.template = 'reminder' ORDER BY m.member_id, m.id DESC) r
+             WHERE r.state IN ('failed', 'bounced') AND e.reminders > 0) AS unreached
     FROM service.exchange e
     JOIN service.member payer ON payer.platform_id = e.platform_id AND payer.id = e.payer_id
     JOIN service.member payee ON payee.platform_id = e.platform_id AND payee.id = e.payee_id
@@ -75,7 +92,7 @@ def load(
 
 
 def _around(row: Row[Any]) -> Surroundings:
-    return surroundings(row.payer_place, row.payee_place, row.pauses or [], [])
+    return surroundings(row.payer_place, row.payee_place, row.pauses or [], row.unreached or [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from starlette.routing import compile_path
 from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events.outbox import EventNotFound
-from service.exchanges import evidence, leaving, losses, payouts, returns
+from service.exchanges import evidence, leaving, losses, pauses, payouts, returns
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
@@ -91,6 +91,9 @@ STATUS: Final[dict[type[Refusal], int]] = {
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
     members.MemberErased: 409,
+    pauses.PauseNotFound: 404,
+    pauses.InvalidPause: 422,
+    pauses.PauseOver: 409,
     leaving.MemberBusy: 409,
     keys.KeyEnded: 409,
     dead_letters.DeadLetterResolved: 409,

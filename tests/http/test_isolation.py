@@ -6,7 +6,7 @@ Addresses are taken from the application itself, so that a new one cannot be for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -46,6 +46,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "create_member": lambda _m: {"external_id": "new"},
     "change_member": lambda _m: {"locale": "br"},
     "create_member_token": lambda _m: {"ttl_seconds": 60},
+    "pause_member": lambda _m: {"until": (datetime.now(UTC) + timedelta(days=3)).isoformat()},
     "set_credit_limit": lambda _m: {"limit": 5},
     "create_payout": lambda _m: {"amount": {"amount": 1, "unit": "EUR"}},
     "open_payout_account": lambda _m: {"country": "FR"},
@@ -90,7 +91,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
 }
-_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback", "difference")
+_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback", "difference", "pause")
 #: What an address needs beside its path.
 QUERIES: Final = {
     "get_member_statement": {"unit": "EUR"},
@@ -139,6 +140,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "payment": funded["payment"],
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "difference": _differing(api, engine, platform_id),
+        "pause": api.made(f"/v1/members/{payer}/pauses", BODIES["pause_member"](payer))["id"],
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",

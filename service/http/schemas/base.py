@@ -53,6 +53,7 @@ def id_schema(kind: str) -> dict[str, Any]:
 
 
 MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member"))]
+PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
 PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]
 ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
