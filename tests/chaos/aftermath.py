@@ -17,12 +17,17 @@ from service.processes import HOST
 from tests.chaos.history import Written
 from tests.chaos.load import Lived
 
-#: Older than every window of the load's exchanges and the grace of a payment together.
-_OLD: Final = timedelta(days=21)
+#: Older than every window of the load's exchanges; younger than what ends a life by itself, even
+#: when it has to be done a few times.
+_OLD: Final = timedelta(days=9)
 
 
 class Elder:
-    """Lets exchanges grow old, as if they had been proposed three weeks before."""
+    """Lets exchanges grow old, as if they had been proposed nine days before.
+
+    Who was reminded late still has the time that the reminder announced, so a life may have to
+    grow old again before it ends.
+    """
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         self._postgres = postgres
@@ -51,7 +56,7 @@ _AGE: Final = (
     "UPDATE service.exchange SET created_at = created_at - %(old)s,"
     " proposed_at = proposed_at - %(old)s, payer_agreed_at = payer_agreed_at - %(old)s,"
     " payee_agreed_at = payee_agreed_at - %(old)s, agreed_at = agreed_at - %(old)s,"
-    " funded_at = funded_at - %(old)s WHERE id = %(id)s",
+    " funded_at = funded_at - %(old)s, reminded_at = reminded_at - %(old)s WHERE id = %(id)s",
     "UPDATE service.timer SET due_at = due_at - %(old)s WHERE exchange_id = %(id)s",
 )
 
@@ -82,11 +87,18 @@ class Aftermath:
 
     def unsettled(self) -> dict[str, int]:
         """Return how much of each sort of work is still to be done, without what is at rest."""
-        (row,) = self._rows(
-            "SELECT (SELECT count(*) FROM service.payment WHERE settled_at IS NULL) AS payments,"
-            " (SELECT count(*) FROM service.timer WHERE due_at <= now()) AS timers"
-        )
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            row = connection.execute(text(_UNSETTLED)).mappings().one()
         return {name: count for name, count in row.items() if count}
+
+    def unanswered(self, lived: Sequence[Lived]) -> list[str]:
+        """Return the exchanges that were left alone and that the clock has not ended yet."""
+        states = {row["external_id"]: row["state"] for row in self._rows(_LIVES)}
+        return [
+            one.id
+            for one in lived
+            if one.left_alone and states.get(one.external_id) in {"proposed", "agreed", "active"}
+        ]
 
     def check(self, lived: Sequence[Lived]) -> list[str]:
         """Return where the database says otherwise than the clients were told, a line each."""
@@ -100,6 +112,15 @@ class Aftermath:
             if one.external_id in found:
                 faults += _differences(one, found[one.external_id])
         return faults
+
+    def untold(self) -> list[str]:
+        """Return the reminders of which a member was made no message, or more than one."""
+        rows = self._rows(_REMINDERS)
+        return [
+            f"{row['id']} made {row['made']} messages to the {row['role']}"
+            for row in rows
+            if row["made"] != 1
+        ]
 
     def strangers(self, lived: Sequence[Lived]) -> list[str]:
         """Return exchanges that no client asked for. A life that was broken off is one as well."""
@@ -123,6 +144,12 @@ def _differences(told: Lived, row: RowMapping) -> list[str]:
     ]
 
 
+_UNSETTLED: Final = """
+    SELECT (SELECT count(*) FROM service.payment WHERE settled_at IS NULL) AS payments,
+           (SELECT count(*) FROM service.timer WHERE due_at <= now()) AS timers,
+           (SELECT count(*) FROM service.event v JOIN service.feed f
+                ON f.consumer = 'messages' AND (v.tx, v.id) > (f.tx, f.id)) AS unread
+"""
 _LIVES: Final = """
     SELECT e.id, e.external_id, e.state,
            (SELECT count(*) FROM service.confirmation c
@@ -133,4 +160,14 @@ _LIVES: Final = """
              WHERE p.platform_id = e.platform_id AND p.exchange_id = e.id
                AND p.kind = 'collect') AS paid
     FROM service.exchange e
+"""
+_REMINDERS: Final = """
+    SELECT v.id, r.role,
+           (SELECT count(*) FROM service.message m
+             WHERE m.platform_id = v.platform_id AND m.event_id = v.id AND m.member_id =
+                   CASE r.role WHEN 'payer' THEN e.payer_id ELSE e.payee_id END) AS made
+    FROM service.event v
+    JOIN service.exchange e ON e.platform_id = v.platform_id AND e.id = v.exchange_id
+    CROSS JOIN LATERAL jsonb_array_elements_text(v.data -> 'to') AS r(role)
+    WHERE v.type = 'exchange.reminder'
 """

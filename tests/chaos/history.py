@@ -93,13 +93,16 @@ def check_numbers(written: Sequence[Written]) -> list[str]:
 
 
 def check_timers(written: Sequence[Written]) -> list[str]:
-    """Return what the clock did twice: ended an exchange, sent it to review, or reminded."""
+    """Return what the clock did twice: ended an exchange, sent it to review, or reminded.
+
+    For exchanges that wait for each thing once; one of several checkpoints is reminded of each.
+    """
     effects: Counter[tuple[str, ...]] = Counter()
     for event in written:
         if event.type in _ONCE_IN_A_LIFE:
             effects[str(event.exchange), event.type] += 1
         elif event.type == _REMINDER:
-            told = (str(event.data[name]) for name in ("about", "due_at", "number"))
+            told = (str(event.data[name]) for name in ("about", "number"))
             effects[str(event.exchange), event.type, *told] += 1
     return [
         f"fired {count} times: {' '.join(what)}" for what, count in effects.items() if count > 1

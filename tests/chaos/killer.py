@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final, Protocol
 
-#: Seconds between two kills; a process takes about two to start, so some die while they do.
-_GAPS: Final = (0.3, 3.0)
+#: Seconds between two kills; a process takes some to start, so some die while they do.
+_GAPS: Final = (1.0, 3.9)
 #: Seconds that the dead stay so.
 _PAUSES: Final = (0.0, 2.0)
 

@@ -29,6 +29,11 @@ class Lived:
     words: int = 0
     paid: int = 0
 
+    @property
+    def left_alone(self) -> bool:
+        """Whether it is the clock that has to end it."""
+        return self.ends in {"expired", "in_review"}
+
 
 @dataclass
 class Told:

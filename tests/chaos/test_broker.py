@@ -38,7 +38,7 @@ def test_a_worker_goes_on_however_often_its_broker_is_killed(instance: Instance)
     assert isinstance(broker, Broker)
     assert isinstance(worker, Child)
     born = worker.pid
-    for _ in range(5):
+    for _ in range(3):
         wake_and_wait(instance)
         broker.kill()
         broker.start()

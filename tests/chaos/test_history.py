@@ -92,9 +92,7 @@ def test_a_gap_or_a_repetition_in_the_numbers_of_an_exchange_is_found() -> None:
 
 
 def reminder(id_: str, number: int, about: str = "confirm_by") -> Written:
-    return Written(
-        id_, "exchange.reminder", "A", 4, {"about": about, "due_at": "later", "number": number}
-    )
+    return Written(id_, "exchange.reminder", "A", 4, {"about": about, "number": number})
 
 
 def test_what_the_clock_does_once_is_right() -> None:
@@ -118,4 +116,4 @@ def test_an_exchange_that_the_clock_ended_twice_is_found(type_: str) -> None:
 
 def test_a_reminder_that_was_made_twice_is_found() -> None:
     (fault,) = check_timers([reminder("r1", 1), reminder("r2", 1)])
-    assert fault == "fired 2 times: A exchange.reminder confirm_by later 1"
+    assert fault == "fired 2 times: A exchange.reminder confirm_by 1"
