@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import orjson
-from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure, UniqueViolation
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, Table, TextClause, text
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.dialects import postgresql
@@ -111,15 +112,30 @@ def _unpooled(url: URL) -> Engine:
 
 
 @contextmanager
-def alone(engine: Engine, name: str) -> Iterator[bool]:
+def alone(engine: Engine, name: str, patience: timedelta | None = None) -> Iterator[bool]:
     """Hold ``name`` so that nobody else does, in any process; yield False if somebody does.
 
-    Nothing is read or written under it, so providers may be called. Whoever dies holds it no more.
+    ``patience``: how long to wait for them. Nothing is read or written under it, so providers may
+    be called. Whoever dies holds it no more.
     """
     with _unpooled(engine.url).connect() as connection, connection.begin():
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
-        yield connection.execute(query, {"name": name}).scalar_one()
+        if patience is None:
+            query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+            yield connection.execute(query, {"name": name}).scalar_one()
+            return
+        limit = text("SELECT set_config('lock_timeout', :limit, true)")
+        connection.execute(limit, {"limit": f"{patience / timedelta(milliseconds=1):.0f}ms"})
+        query = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+        try:
+            with connection.begin_nested():
+                connection.execute(query, {"name": name})
+        except DBAPIError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            yield False
+            return
+        yield True
 
 
 async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]) -> T:

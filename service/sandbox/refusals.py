@@ -1,0 +1,47 @@
+"""Why a sandbox's clock or script is refused."""
+
+from __future__ import annotations
+
+from ledger.refusals import Refusal
+
+
+class LiveTimeIsReal(Refusal):
+    """A live platform has no clock to move and no scripted members."""
+
+    code = "live_time_is_real"
+
+
+class ClockCannotGoBack(Refusal):
+    """A clock goes forward only: to an instant that is behind it cannot be moved."""
+
+    code = "clock_cannot_go_back"
+
+
+class TooFarAhead(Refusal):
+    """Further than a clock can be moved at once, or at all."""
+
+    code = "too_far_ahead"
+
+
+class ClockIsMoving(Refusal):
+    """Somebody moves this clock already."""
+
+    code = "clock_is_moving"
+
+
+class InvalidScript(Refusal):
+    """A script that cannot be followed."""
+
+    code = "invalid_script"
+
+
+class ScriptNotFound(Refusal):
+    """No such script on this platform."""
+
+    code = "script_not_found"
+
+
+class TooManyScripts(Refusal):
+    """As many scripts run as may run on one platform."""
+
+    code = "too_many_scripts"
