@@ -25,7 +25,7 @@ CREATE TABLE service.sandbox_script (
     -- What is done in which order: step, how long after it can be done, and what it needs.
     acts        jsonb       NOT NULL,
     created_at  timestamptz NOT NULL,
-    stopped_at  timestamptz,
+    ended_at    timestamptz,
     CONSTRAINT pk_sandbox_script PRIMARY KEY (platform_id, id),
     CONSTRAINT fk_sandbox_script_platform_id_exchange_id
         FOREIGN KEY (platform_id, exchange_id) REFERENCES service.exchange (platform_id, id),
@@ -36,7 +36,7 @@ CREATE TABLE service.sandbox_script (
         (exchange_id IS NULL) <> (member_id IS NULL) AND (exchange_id IS NULL OR side IS NOT NULL))
 );
 CREATE INDEX ix_sandbox_script_running ON service.sandbox_script (platform_id, member_id)
-    WHERE stopped_at IS NULL;
+    WHERE ended_at IS NULL;
 CALL service.make_tenant_table('service.sandbox_script', 'SELECT, INSERT, UPDATE');
 
 -- A script at work on one exchange.

@@ -67,7 +67,7 @@ def create(
     running = connection.execute(
         text(
             "SELECT count(*) FROM service.sandbox_script "
-            "WHERE platform_id = :platform_id AND stopped_at IS NULL"
+            "WHERE platform_id = :platform_id AND ended_at IS NULL"
         ),
         {"platform_id": platform_id},
     ).scalar_one()
@@ -141,8 +141,8 @@ def stop(connection: Connection, platform_id: UUID, script_id: UUID, now: dateti
     find(connection, platform_id, script_id)
     values = {"platform_id": platform_id, "id": script_id, "now": now}
     for statement in (
-        "UPDATE service.sandbox_script SET stopped_at = :now "
-        "WHERE platform_id = :platform_id AND id = :id AND stopped_at IS NULL",
+        "UPDATE service.sandbox_script SET ended_at = :now "
+        "WHERE platform_id = :platform_id AND id = :id AND ended_at IS NULL",
         "UPDATE service.sandbox_part SET ended_at = :now "
         "WHERE platform_id = :platform_id AND script_id = :id AND ended_at IS NULL",
     ):
@@ -155,7 +155,7 @@ _NEW: Final = """
     JOIN service.exchange AS e ON e.platform_id = s.platform_id AND (e.id = s.exchange_id
         OR s.side IS DISTINCT FROM 'payee' AND e.payer_id = s.member_id
         OR s.side IS DISTINCT FROM 'payer' AND e.payee_id = s.member_id)
-    WHERE s.stopped_at IS NULL
+    WHERE s.ended_at IS NULL
       AND (s.exchange_id IS NOT NULL OR e.closed_at IS NULL)
       AND NOT EXISTS (SELECT FROM service.sandbox_part AS p WHERE p.platform_id = s.platform_id
                       AND p.script_id = s.id AND p.exchange_id = e.id)
@@ -195,7 +195,22 @@ def run(desk: Desk, now: datetime, only: UUID) -> int:
         connection.execute(_ENLIST, {"platform_id": only})
         values = {"platform_id": only, "now": now, "limit": _BATCH}
         turns = connection.execute(_TURN, values).all()
-    return sum(_turn(desk, only, row.script_id, row.exchange_id, now) for row in turns)
+    return sum(_safely(desk, only, row.script_id, row.exchange_id, now) for row in turns)
+
+
+def _safely(
+    desk: Desk, platform_id: UUID, script_id: UUID, exchange_id: UUID, now: datetime
+) -> int:
+    """Take a turn; one that cannot be taken ends its part, and keeps no other back."""
+    try:
+        return _turn(desk, platform_id, script_id, exchange_id, now)
+    except Exception as error:  # whatever it is, the others go on
+        _log.critical("script_broke", script=str(script_id), exc_info=error)
+        with db.transaction(desk.engine, platform_id) as connection:
+            part = _lock(connection, platform_id, script_id, exchange_id)
+            if part is not None:
+                _write(connection, part, ended_at=now, due_at=None)
+        return 1
 
 
 def _turn(desk: Desk, platform_id: UUID, script_id: UUID, exchange_id: UUID, now: datetime) -> int:
@@ -229,7 +244,7 @@ def _lock(
     connection: Connection, platform_id: UUID, script_id: UUID, exchange_id: UUID
 ) -> RowMapping | None:
     query = text(
-        "SELECT p.*, s.acts FROM service.sandbox_part AS p JOIN service.sandbox_script AS s "
+        "SELECT p.*, s.acts, s.exchange_id IS NOT DISTINCT FROM p.exchange_id AS whole FROM service.sandbox_part AS p JOIN service.sandbox_script AS s "
         "ON s.platform_id = p.platform_id AND s.id = p.script_id "
         "WHERE p.platform_id = :platform_id AND p.script_id = :script_id "
         "AND p.exchange_id = :exchange_id AND p.ended_at IS NULL FOR UPDATE OF p SKIP LOCKED"
@@ -251,21 +266,29 @@ def _look(
         now,
         disputable=acts.is_collected(connection, exchange),
     )
-    over = exchange.state in TERMINAL and found is None and _has_ended(plan, part, exchange)
+    ended = part["place"] >= len(plan) or (found is None and _is_over(plan, part, exchange))
     _write(
         connection,
         part,
         place=part["place"] if found is None else found.place,
         due_at=None if found is None else found.at,
         seen=exchange.event_sequence,
-        ended_at=now if over or part["place"] >= len(plan) else None,
+        ended_at=now if ended else None,
     )
+    if ended and part["whole"]:
+        connection.execute(
+            text(
+                "UPDATE service.sandbox_script SET ended_at = :now "
+                "WHERE platform_id = :platform_id AND id = :script_id AND ended_at IS NULL"
+            ),
+            {"platform_id": part["platform_id"], "script_id": part["script_id"], "now": now},
+        )
 
 
-def _has_ended(plan: Sequence[Act], part: RowMapping, exchange: Exchange) -> bool:
-    """Nothing can be done any more; after a payment, a bank still can."""
+def _is_over(plan: Sequence[Act], part: RowMapping, exchange: Exchange) -> bool:
+    """Tell whether nothing will ever be possible again; after a payment, a bank still can act."""
     left = [act.do for act in plan[part["place"] :]]
-    return DISPUTE not in left or exchange.funded_at is None
+    return exchange.state in TERMINAL and (DISPUTE not in left or exchange.funded_at is None)
 
 
 def _last_event(connection: Connection, exchange: Exchange) -> datetime:
