@@ -170,7 +170,7 @@ def _recordset(table: Table, columns: tuple[str, ...]) -> str:
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return orjson.dumps(rows, default=_plain).decode()
+    return orjson.dumps(rows, default=_plain, option=orjson.OPT_UTC_Z).decode()
 
 
 def _plain(value: object) -> str:
