@@ -18,6 +18,7 @@ from service.ids import encode, uuid7
 _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_TOKEN: Final = re.compile(r"^(/l/)[^/]*")
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
 _HEADERS: Final = (
@@ -78,7 +79,7 @@ class Edge:
         _log.info(
             "request",
             method=scope["method"],
-            path=scope["path"],
+            path=_shown(scope["path"]),
             status=status,
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
@@ -90,6 +91,11 @@ class Edge:
         if not length.isdecimal() or len(length) > 15:
             return BadRequest("Content-Length is not a number.")
         return _too_large(self._max) if int(length) > self._max else None
+
+
+def _shown(path: str) -> str:
+    """Return a path as the log may keep it: the token of a one-tap link is a credential."""
+    return _TOKEN.sub(r"\1…", path)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -37,6 +37,8 @@ from service.exchanges import evidence, leaving, losses, pauses, payouts, return
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
+from service.messages import bounces, links
+from service.messages import store as messages
 from service.operations import dead_letters
 from service.payments import connected, contests, reconcile, resolutions
 from service.payments import payee as payees
@@ -86,6 +88,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     payees.PayoutAccountNotFound: 404,
     payees.UnknownProviderObject: 404,
     EventNotFound: 404,
+    messages.MessageNotFound: 404,
+    links.LinkNotFound: 404,
     dead_letters.DeadLetterNotFound: 404,
     books.PostingNotFound: 404,
     http.IdempotencyKeyInUse: 409,
@@ -136,6 +140,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     connected.AnotherAccount: 409,
     connected.TooManySecrets: 409,
     SecretsUnreadable: 409,
+    messages.MessageUnderWay: 409,
     http.BodyTooLarge: 413,
     http.WrongMediaType: 415,
     http.InvalidBody: 422,
@@ -160,6 +165,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     connected.WrongKeyMode: 422,
     connected.OverlapTooLong: 422,
     ForgedEvent: 400,
+    bounces.NotABounce: 400,
     payees.ProviderSilent: 503,
 }
 

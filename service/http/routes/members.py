@@ -38,6 +38,7 @@ from service.http.schemas.platforms import (
     TokenOut,
 )
 from service.ids import encode
+from service.messages import store as messages
 from service.payments import payments
 from service.payments.providers import need
 from service.platforms import members
@@ -149,6 +150,7 @@ async def erase_member(
     def work(connection: Connection, now: datetime) -> Answer:
         shown = presenters.member(members.erase(connection, actor.platform_id, member, now))
         leave(connection, actor.platform_id, member)
+        messages.forget(connection, actor.platform_id, member, now)
         replace_kept(connection, actor, f"/v1/members/{shown['id']}", shown)
         return Answer(shown)
 

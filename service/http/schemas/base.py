@@ -60,7 +60,10 @@ ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("prop
 ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("chargeback"))]
 DifferenceId = Annotated[UUID, _reader("difference"), WithJsonSchema(id_schema("difference"))]
 KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
+ScriptId = Annotated[UUID, _reader("script"), WithJsonSchema(id_schema("script"))]
 EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
+MessageId = Annotated[UUID, _reader("message"), WithJsonSchema(id_schema("message"))]
+LinkId = Annotated[UUID, _reader("link"), WithJsonSchema(id_schema("link"))]
 PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]
 
 _INT64 = 2**63 - 1
