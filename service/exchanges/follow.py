@@ -18,13 +18,14 @@ import structlog
 
 from ledger.refusals import Refusal
 from service import db
-from service.exchanges import chargebacks, payouts, reports
+from service.exchanges import chargebacks, payouts, poison, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
+from service.operations.dead_letters import is_passing, words
 from service.payments import bank_payouts, inbox, payments
 from service.payments.inbox import Received
 from service.payments.payee import UnknownProviderObject
-from service.payments.port import AmountDiffers, ProviderRefused, Topic
+from service.payments.port import AmountDiffers, ProviderRefused, ProviderUnavailable, Topic
 
 _log = structlog.get_logger(__name__)
 
@@ -61,12 +62,24 @@ def _apply(desk: Desk, now: datetime, events: Sequence[Received]) -> int:
         for event in events:
             _not_ours(desk, event, str(refusal), now)
         return 0
-    except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.error("event_put_off", provider_event=first.event_id, exc_info=error)
+    except ProviderUnavailable as error:
         for event in events:
             inbox.put_off(desk.engine, event, str(error), now)
         return 0
+    except Exception as error:  # whatever it is, it must not keep the others waiting
+        _log.error("event_put_off", provider_event=first.event_id, exc_info=error)
+        _failed(desk, events, error, now)
+        return 0
     return len(events)
+
+
+def _failed(desk: Desk, events: Sequence[Received], error: Exception, now: datetime) -> None:
+    for event in events:
+        if is_passing(error):
+            inbox.put_off(desk.engine, event, words(error), now)
+            continue
+        with db.transaction(desk.engine, event.platform_id) as connection:
+            poison.event_failed(connection, event, error, now)
 
 
 def _not_ours(desk: Desk, event: Received, reason: str, now: datetime) -> None:

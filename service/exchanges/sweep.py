@@ -17,10 +17,11 @@ import structlog
 from sqlalchemy import RowMapping
 
 from service import db
-from service.exchanges import chargebacks, evidence, follow, payouts, reports
+from service.exchanges import chargebacks, evidence, follow, payouts, poison, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
+from service.operations.dead_letters import is_passing
 from service.payments import inbox, payments
 from service.payments.port import (
     AmountDiffers,
@@ -135,9 +136,19 @@ def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
         return 0
     except Exception as error:  # whatever it is, it must not keep the others waiting
         _log.critical("payment_put_off", payment=str(row["id"]), exc_info=error)
-        _later(desk, row, now)
+        _failed(desk, row, error, now)
         return 0
+    if row["failures"]:
+        _write(desk, row, failures=0)
     return 1
+
+
+def _failed(desk: Desk, row: RowMapping, error: Exception, now: datetime) -> None:
+    if is_passing(error):
+        _later(desk, row, now)
+        return
+    with db.transaction(desk.engine, row["platform_id"]) as connection:
+        poison.payment_failed(connection, row, error, now)
 
 
 def _call(desk: Desk, row: RowMapping) -> Object | str:

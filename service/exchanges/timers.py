@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Engine, TextClause, text
 
 from ledger.refusals import Refusal
 from service import db
-from service.exchanges import store
+from service.exchanges import poison, store
 from service.exchanges.advance import advance
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import CLOCK, Command
 from service.exchanges.deadlines import running
 from service.exchanges.decide import Rules
+from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
 
@@ -26,9 +27,10 @@ BATCH: Final = 200
 #: A step that waits for another of the clock's is looked at again after this long.
 _AGAIN: Final = timedelta(minutes=1)
 
-_PLATFORMS: Final = text(
+_PLATFORMS: Final = swept(
+    "timer.platform_id",
     "SELECT DISTINCT platform_id FROM (SELECT platform_id FROM service.timer "
-    "WHERE due_at <= :now ORDER BY due_at LIMIT 10000) AS due"
+    "WHERE due_at <= :now AND {of_scope} ORDER BY due_at LIMIT 10000) AS due",
 )
 # Several workers share the work: each takes what no other holds. The lock is the exchange's own, as
 # in every use case; a lock on the timer rows would meet a step that rewrites them, and deadlock.
@@ -36,14 +38,7 @@ _CLAIM: Final = text(
     "SELECT t.exchange_id, t.step FROM service.timer AS t JOIN service.exchange AS e "
     "ON e.platform_id = t.platform_id AND e.id = t.exchange_id "
     "WHERE t.platform_id = :platform_id AND t.due_at <= :now "
-    "ORDER BY t.due_at LIMIT :batch FOR NO KEY UPDATE OF e SKIP LOCKED"
-)
-_PUT_OFF: Final = text(
-    "UPDATE service.timer AS t SET due_at = :until FROM ("
-    " SELECT exchange_id, step FROM service.timer"
-    " WHERE platform_id = :platform_id AND due_at <= :now ORDER BY due_at LIMIT 1) AS first "
-    "WHERE t.platform_id = :platform_id AND t.exchange_id = first.exchange_id "
-    "AND t.step = first.step"
+    "ORDER BY t.due_at, t.exchange_id, t.step LIMIT :batch FOR NO KEY UPDATE OF e SKIP LOCKED"
 )
 _MOVE: Final = text(
     "UPDATE service.timer AS t SET due_at = d.at FROM unnest(CAST(:ids AS uuid[]), "
@@ -67,8 +62,9 @@ def run(engine: Engine, codes: CodeBook, now: datetime, *, only: UUID | None = N
     several workers at once is harmless: the step's own check decides.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
-        due = [row.platform_id for row in connection.execute(_PLATFORMS, {"now": now})]
-    due = [platform_id for platform_id in due if only is None or platform_id == only]
+        due = [
+            row.platform_id for row in connection.execute(_PLATFORMS, {"now": now, "only": only})
+        ]
     return sum(_fire_all(engine, platform_id, Rules(now, codes)) for platform_id in due)
 
 
@@ -76,34 +72,39 @@ def _fire_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
     """Fire everything due on one platform. One exchange's trouble does not keep the others back."""
     taken, batch = 0, BATCH
     while True:
+        tried: list[tuple[UUID, str]] = []
         try:
             with db.transaction(engine, platform_id) as connection:
-                claimed, done = _fire(connection, platform_id, rules, batch)
+                claimed, done = _fire(connection, platform_id, rules, batch, tried)
         except Exception as error:  # whatever it is, the others' deadlines hold
             _log.critical("timers_stopped", platform=str(platform_id), exc_info=error)
-            if batch == 1:
-                _put_first_off(engine, platform_id, rules.now)
-            batch = max(1, batch // 2)  # until the guilty one stands alone
+            if not tried:
+                return taken  # no row is to blame; the next round comes in a moment
+            batch = max(1, min(batch, len(tried)) // 2)  # until the guilty one stands alone
+            if len(tried) == 1:
+                with db.transaction(engine, platform_id) as connection:
+                    poison.timer_failed(connection, platform_id, *tried[0], error, rules.now)
+                batch = BATCH
             continue
         taken += done
         if claimed == 0:
             return taken
 
 
-def _put_first_off(engine: Engine, platform_id: UUID, now: datetime) -> None:
-    """Move the timer that cannot fire by an hour: it is tried again, after all the others."""
-    with db.transaction(engine, platform_id) as connection:
-        connection.execute(
-            _PUT_OFF, {"platform_id": platform_id, "now": now, "until": now + timedelta(hours=1)}
-        )
-
-
-def _fire(connection: Connection, platform_id: UUID, rules: Rules, batch: int) -> tuple[int, int]:
+def _fire(
+    connection: Connection,
+    platform_id: UUID,
+    rules: Rules,
+    batch: int,
+    tried: list[tuple[UUID, str]],
+) -> tuple[int, int]:
+    """Take a batch; return how many were claimed and taken. ``tried`` tells which, if it fails."""
     rows = connection.execute(
         _CLAIM, {"platform_id": platform_id, "now": rules.now, "batch": batch}
     ).all()
     if not rows:
         return 0, 0
+    tried += [(row.exchange_id, row.step) for row in rows]
     # An exchange takes its earliest step; what is due after it comes with the next round.
     first = {row.exchange_id: row.step for row in reversed(rows)}
     commands = [Command(exchange_id, step, CLOCK) for exchange_id, step in first.items()]

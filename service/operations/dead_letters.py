@@ -13,8 +13,7 @@ from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 import structlog
-from psycopg import OperationalError
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy import Connection, RowMapping, Select, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
@@ -39,7 +38,7 @@ MOST_FAILURES: Final = 5
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 _LONGEST_ERROR: Final = 500
-_PASSING: Final = (OperationalError, DeadlockDetected, SerializationFailure)
+_PASSING: Final = (OperationalError, InterfaceError, ProgrammingError)
 
 _reruns: Final[dict[Work, Rerun]] = {}
 
@@ -68,7 +67,10 @@ def registered() -> frozenset[Work]:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether the database was away, full or busy: the row itself is not to blame."""
+    """Tell whether the row itself is not to blame.
+
+    The database was away, full or busy, or is at another revision than this process.
+    """
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error.orig, _PASSING)
     return isinstance(error, PoolTimeoutError | OSError)

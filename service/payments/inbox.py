@@ -29,6 +29,8 @@ class Received:
     topic: str
     account: str | None
     received_at: datetime
+    #: How often in a row that failed for no reason of the provider's.
+    failures: int = 0
 
 
 def receive(
@@ -67,7 +69,7 @@ _CLAIM: Final = swept(
     "WHERE p.platform_id = due.platform_id AND p.provider = due.provider "
     "AND p.event_id = due.event_id "
     "RETURNING p.platform_id, p.provider, p.event_id, p.object_ref, p.attempts, p.topic, "
-    "p.account, p.received_at",
+    "p.account, p.received_at, p.failures",
 )
 
 

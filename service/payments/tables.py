@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from service.db import metadata
@@ -55,6 +55,7 @@ payment: Final = Table(
     Column("waiting", Boolean, nullable=False, server_default="false"),
     Column("disputed_at", _INSTANT),
     Column("returned_at", _INSTANT),
+    Column("failures", SmallInteger, nullable=False, server_default="0"),
 )
 
 provider_event: Final = Table(
@@ -73,6 +74,7 @@ provider_event: Final = Table(
     Column("topic", Text, nullable=False, server_default="payment"),
     Column("account", Text),
     Column("refused_at", _INSTANT),
+    Column("failures", SmallInteger, nullable=False, server_default="0"),
 )
 
 sandbox_object: Final = Table(

@@ -21,6 +21,7 @@ from service.exchanges.leaving import MemberBusy
 from service.exchanges.model import Exchange, State
 from service.exchanges.queries import next_actions
 from service.exchanges.refusals import DeadlinePassed, InvalidTerms, StepNotAllowed
+from service.operations import dead_letters
 from service.payments.port import Object, ProviderRefused, Request
 from service.payments.providers import Providers
 from service.payments.sandbox import Sandbox
@@ -134,8 +135,15 @@ def test_one_exchange_whose_timer_cannot_fire_keeps_no_other_waiting(world: Worl
     assert [world.read(one).state for one in others] == [State.EXPIRED] * 4
     assert _state(world, broken) == "agreed"
     _mend(world, broken)
+    _take_up_again(world)
     world.pass_time(days=2)  # the reminder comes late, and leaves its time
     assert world.read(broken).state is State.EXPIRED
+
+
+def _take_up_again(world: World) -> None:
+    with db.transaction(world.engine, world.platform_id) as connection:
+        for letter in dead_letters.page(connection, world.platform_id, limit=10, open_=True):
+            dead_letters.retry(connection, world.platform_id, letter["id"], world.now)
 
 
 def _break(world: World, exchange: Exchange) -> None:
