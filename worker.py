@@ -25,6 +25,7 @@ from service.log import configure
 from service.operations import outages, proofs, tasks
 from service.payments import daily, poll
 from service.platforms import answers
+from service.sandbox import passing
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ app: Final = wake.make_queue(
         # Without any wake-up, nothing waits longer than this. What could not be begun in time
         # expires: the next round does the same work.
         "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
+        "scripts": {"task": wake.SCRIPTS, "schedule": 1.0, "options": {"expires": 1.0}},
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
@@ -100,6 +102,13 @@ def fire_timers() -> None:
     timers.run(_engine(), _desk().codes, now())
 
 
+@app.task(name=wake.SCRIPTS)
+def follow_scripts() -> None:
+    """Do what is due where a sandbox has a clock of its own, and what scripted members do."""
+    wake.begin(_broker(), wake.SCRIPTS)
+    passing.work(_desk(), now)
+
+
 @app.task(name=wake.CUT)
 def cut_balances() -> None:
     """Cut the balances of busy accounts, each platform in a transaction of its own."""
@@ -136,6 +145,7 @@ def reconcile_days() -> None:
     """Compare the providers' books of the days that are over with ours."""
     wake.begin(_broker(), wake.RECONCILE)
     daily.run(_engine(), _desk().providers, now())
+    passing.reconcile(_desk(), now)
 
 
 @app.task(name=wake.FORGET)

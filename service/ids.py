@@ -34,10 +34,12 @@ PREFIXES: Final = {
     "posting": "po",
     "request": "req",
     "delivery": "dlv",
+    "webhook_endpoint": "we",
     "message": "msg",
     "link": "lk",
     "dead_letter": "dl",
     "outage": "out",
+    "script": "sc",
 }
 
 

@@ -32,6 +32,7 @@ AUDIT: Final = "tierce.audit"
 FORGET: Final = "tierce.forget"
 POLL: Final = "tierce.poll"
 RECONCILE: Final = "tierce.reconcile"
+SCRIPTS: Final = "tierce.scripts"
 BEAT: Final = "tierce.beat"
 MESSAGES: Final = "tierce.messages"
 

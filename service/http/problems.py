@@ -46,6 +46,7 @@ from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
 from service.payments.vault import SecretsUnreadable
 from service.platforms import keys, members, platforms, scopes, tokens
+from service.sandbox import refusals as sandbox
 
 _log = structlog.get_logger(__name__)
 
@@ -92,6 +93,12 @@ STATUS: Final[dict[type[Refusal], int]] = {
     links.LinkNotFound: 404,
     dead_letters.DeadLetterNotFound: 404,
     books.PostingNotFound: 404,
+    sandbox.ScriptNotFound: 404,
+    sandbox.LiveTimeIsReal: 409,
+    sandbox.ClockIsMoving: 409,
+    sandbox.TooManyScripts: 409,
+    sandbox.ClockCannotGoBack: 422,
+    sandbox.TooFarAhead: 422,
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
     members.MemberErased: 409,

@@ -29,6 +29,8 @@ SCOPES: Final = (
     "messages:write",
     "providers:read",
     "providers:write",
+    "sandbox:read",
+    "sandbox:write",
     "operations:read",
     "operations:write",
 )

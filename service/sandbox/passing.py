@@ -9,7 +9,7 @@ what ninety moves of a day give.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -224,14 +224,25 @@ def do_all(desk: Desk, platform_id: UUID, at: datetime) -> int:
 
 
 def work(desk: Desk, real: Callable[[], datetime]) -> int:
-    """Do what is due on the platforms with a clock of their own, each in its time; for the worker.
+    """Do what is due on the platforms with a clock of their own, and what scripts say.
 
-    One whose clock is being moved is left to whoever moves it.
+    Each platform in its own time; one whose clock is being moved is left to whoever moves it.
     """
     with db.transaction(desk.engine, db.SYSTEM) as connection:
-        platforms = [*due.moved(connection, real()), *scripts.waiting(connection, real())]
+        found = [*due.moved(connection, real()), *scripts.waiting(connection, real())]
+    return _work_on(desk, list(dict.fromkeys(found)), real)
+
+
+def reconcile(desk: Desk, real: Callable[[], datetime]) -> int:
+    """Look at every platform with a clock of its own: days may be over there."""
+    with db.transaction(desk.engine, db.SYSTEM) as connection:
+        found = sorted(clocks.owners(connection))
+    return _work_on(desk, found, real)
+
+
+def _work_on(desk: Desk, platforms: Sequence[UUID], real: Callable[[], datetime]) -> int:
     done = 0
-    for platform_id in dict.fromkeys(platforms):
+    for platform_id in platforms:
         with db.alone(desk.engine, _work(platform_id)) as mine:
             if not mine:
                 continue

@@ -29,12 +29,6 @@ class ClockIsMoving(Refusal):
     code = "clock_is_moving"
 
 
-class InvalidScript(Refusal):
-    """A script that cannot be followed."""
-
-    code = "invalid_script"
-
-
 class ScriptNotFound(Refusal):
     """No such script on this platform."""
 

@@ -244,7 +244,8 @@ def _lock(
     connection: Connection, platform_id: UUID, script_id: UUID, exchange_id: UUID
 ) -> RowMapping | None:
     query = text(
-        "SELECT p.*, s.acts, s.exchange_id IS NOT DISTINCT FROM p.exchange_id AS whole FROM service.sandbox_part AS p JOIN service.sandbox_script AS s "
+        "SELECT p.*, s.acts, s.exchange_id IS NOT DISTINCT FROM p.exchange_id AS whole "
+        "FROM service.sandbox_part AS p JOIN service.sandbox_script AS s "
         "ON s.platform_id = p.platform_id AND s.id = p.script_id "
         "WHERE p.platform_id = :platform_id AND p.script_id = :script_id "
         "AND p.exchange_id = :exchange_id AND p.ended_at IS NULL FOR UPDATE OF p SKIP LOCKED"
