@@ -15,6 +15,8 @@ from ledger.refusals import Refusal
 
 #: Stands for every type.
 ALL: Final = "*"
+#: In SQL: whether the filter of endpoint ``w`` lets event ``e`` pass.
+PASSES: Final = "w.events && ARRAY['*', e.type, split_part(e.type, '.', 1) || '.*']"
 #: Sent by ``POST …/test`` to one endpoint alone; it is in no outbox.
 TEST: Final = "webhook_endpoint.test"
 FAILING: Final = "webhook_endpoint.failing"
@@ -162,8 +164,3 @@ def check_filter(wanted: Sequence[str], pointer: str = "/events") -> list[str]:
             nearest=near,
         )
     return list(dict.fromkeys(wanted))
-
-
-def patterns(type_: str) -> tuple[str, str, str]:
-    """Return the entries of a filter that let events of a type pass."""
-    return (ALL, type_, f"{type_.partition('.')[0]}.*")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from time import perf_counter
 from typing import Final
 
@@ -88,16 +89,26 @@ class Courier:
             wanted = next((v for k, v in response.headers if k.lower() == b"retry-after"), None)
         # PostgreSQL's text has no NUL.
         answer = read[:_MOST_KEPT].decode(errors="replace").replace("\0", "\ufffd")
-        return response.status, wanted and wanted.decode("latin-1"), answer or None
+        after = None if wanted is None else wanted.decode("latin-1")
+        return response.status, after, answer or None
+
+
+@lru_cache(maxsize=1)
+def trusted() -> ssl.SSLContext:
+    """Return whom this process trusts: the machine's authorities. Reading them takes a while."""
+    return httpcore.default_ssl_context()
 
 
 @asynccontextmanager
 async def open_courier(
-    guard: Guard, connections: int = 1, seconds: float = TIMEOUT_SECONDS
+    guard: Guard,
+    connections: int = 1,
+    seconds: float = TIMEOUT_SECONDS,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Courier]:
     """Return a courier with up to ``connections`` at once, for the time of the block."""
     pool = httpcore.AsyncConnectionPool(
-        ssl_context=ssl.create_default_context(),
+        ssl_context=trust or trusted(),
         max_connections=connections,
         max_keepalive_connections=min(connections, _KEPT_OPEN),
         keepalive_expiry=30.0,
