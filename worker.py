@@ -22,6 +22,7 @@ from service.clock import now
 from service.config import settings
 from service.exchanges import desk, sweep, timers
 from service.log import configure
+from service.messages import channels, make, send
 from service.operations import outages, proofs, tasks
 from service.payments import daily, poll
 from service.platforms import answers
@@ -40,6 +41,7 @@ app: Final = wake.make_queue(
         "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
         "scripts": {"task": wake.SCRIPTS, "schedule": 1.0, "options": {"expires": 1.0}},
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
+        "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
         # Each connection is asked as often as service.payments.poll says, not at every round.
@@ -54,7 +56,7 @@ app: Final = wake.make_queue(
 )
 
 
-_PROCESS: Final = tasks.process_name("worker")
+_PROCESS: Final = outages.process_name("worker")
 tasks.serve_metrics(lambda: settings().worker_metrics_port)
 
 
@@ -85,6 +87,11 @@ def _desk() -> desk.Desk:
     return desk.make_desk(_engine(), key.get_secret_value(), now, settings().stripe_api_base)
 
 
+@lru_cache(maxsize=1)
+def _channels() -> channels.Channels:
+    return channels.make_channels(settings())
+
+
 @app.task(name=wake.SWEEP)
 def sweep_payments() -> None:
     """Deliver, apply, submit and look again: everything between us and the providers."""
@@ -107,6 +114,14 @@ def follow_scripts() -> None:
     """Do what is due where a sandbox has a clock of its own, and what scripted members do."""
     wake.begin(_broker(), wake.SCRIPTS)
     passing.work(_desk(), now)
+
+
+@app.task(name=wake.MESSAGES)
+def tell_members() -> None:
+    """Write the messages that events call for, and send those that are due."""
+    wake.begin(_broker(), wake.MESSAGES)
+    make.make(_engine(), now())
+    send.run(_engine(), _channels(), now())
 
 
 @app.task(name=wake.CUT)

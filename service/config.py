@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     def _no_key_in_the_open(cls, base: str) -> str:
         """Keys and payments go over TLS, or stay on this machine."""
         parts = urlsplit(base)
-        if parts.scheme != "https" and not _is_loopback(parts.hostname):
+        if parts.scheme != "https" and not is_loopback(parts.hostname):
             raise ValueError("TIERCE_STRIPE_API_BASE must be https://…, or http:// on loopback.")
         return base.rstrip("/")
 
@@ -99,7 +99,8 @@ class Settings(BaseSettings):
         return f"postgresql+psycopg://{rest}"
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this machine itself."""
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:

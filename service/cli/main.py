@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.refusals import Refusal
-from service.cli import commands, reconcile
+from service.cli import bounce, commands, reconcile
 from service.cli.doctor import doctor
 from service.cli.doctor_stripe import doctor_stripe
 from service.cli.home import CommandError
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--platform", required=True, type=commands.platform_id, help="pl_…")
     made.add_argument("--format", required=True, choices=sorted(held_text.FORMATS))
     made.add_argument("--output", type=Path, help="file to write; standard output if not given")
+
+    command("bounce", bounce.run, "read one mail that came back, on standard input")
 
     made = command("openapi", commands.openapi, "write the application's OpenAPI document")
     made.add_argument("--output", type=Path, default=Path("openapi.yaml"))

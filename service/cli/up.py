@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -21,7 +22,7 @@ from service.cli.home import CommandError, Home
 from service.cli.processes import CHILDREN, Child
 from service.cli.terminal import say
 from service.clock import now
-from service.config import Settings
+from service.config import Settings, is_loopback
 from service.db import create_engine
 from service.demo import play
 from service.local import ServerError
@@ -213,7 +214,16 @@ def _environment(
         "TIERCE_OPERATOR_KEY": chosen(settings.operator_key, made.operator_key),
         "TIERCE_SIGNING_KEY": chosen(settings.signing_key, made.signing_key),
         "TIERCE_CODE_KEY": chosen(settings.code_key, made.code_key),
+        "TIERCE_DEV_PAGES": str(_shows_dev_pages(settings, address)).lower(),
     }
+
+
+def _shows_dev_pages(settings: Settings, address: Address) -> bool:
+    """Pages that need no key are for this machine alone: not behind a public address either."""
+    if "dev_pages" in settings.model_fields_set:
+        return settings.dev_pages
+    public = settings.public_url if "public_url" in settings.model_fields_set else address.url
+    return all(is_loopback(host) for host in (address.host, urlsplit(public).hostname))
 
 
 def _wait_until_ready(address: Address, children: Sequence[Child]) -> None:

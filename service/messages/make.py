@@ -24,8 +24,9 @@ from service.operations import dead_letters
 
 _log = structlog.get_logger(__name__)
 
-#: How many events one round takes.
+#: How many events one transaction takes, and how many transactions one round makes.
 BATCH: Final = 500
+ROUNDS: Final = 20
 
 # One row for each event that concerns an exchange, in one statement for all platforms.
 _EXCHANGES: Final = text(
@@ -74,6 +75,16 @@ def make(engine: Engine, now: datetime) -> int:
 
     An event that cannot be turned into messages becomes a dead letter and holds nothing up.
     """
+    taken = 0
+    for _ in range(ROUNDS):
+        count = _batch(engine, now)
+        taken += count
+        if count < BATCH:
+            break
+    return taken
+
+
+def _batch(engine: Engine, now: datetime) -> int:
     with db.transaction(engine, db.SYSTEM) as connection:
         events = feed.take(connection, "messages", BATCH)
         telling = [event for event in events if event["type"] in RULES]
