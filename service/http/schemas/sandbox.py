@@ -20,7 +20,11 @@ def _length(text: str) -> str:
 
 Duration = Annotated[
     str,
-    Field(pattern=durations.PATTERN, max_length=40, examples=["P2D", "PT6H"]),
+    Field(
+        max_length=40,
+        examples=["P2D", "PT6H"],
+        json_schema_extra={"pattern": durations.PATTERN},
+    ),
     AfterValidator(_length),
 ]
 PlanName = Literal[
