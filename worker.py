@@ -20,6 +20,8 @@ from ledger import cuts
 from service import books, db, wake
 from service.clock import now
 from service.config import settings
+from service.events import deliveries
+from service.events.guard import Guard
 from service.exchanges import desk, sweep, timers
 from service.log import configure
 from service.messages import channels, make, send
@@ -27,6 +29,7 @@ from service.operations import outages, proofs, tasks
 from service.payments import daily, poll
 from service.platforms import answers
 from service.sandbox import passing
+from service.sealing import Sealer
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +44,7 @@ app: Final = wake.make_queue(
         "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
         "scripts": {"task": wake.SCRIPTS, "schedule": 1.0, "options": {"expires": 1.0}},
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
+        "deliver": {"task": wake.DELIVER, "schedule": 1.0, "options": {"expires": 1.0}},
         "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
         "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
@@ -88,6 +92,14 @@ def _desk() -> desk.Desk:
 
 
 @lru_cache(maxsize=1)
+def _sealer() -> Sealer:
+    key = settings().code_key
+    if key is None:
+        raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
+    return Sealer(key.get_secret_value())
+
+
+@lru_cache(maxsize=1)
 def _channels() -> channels.Channels:
     return channels.make_channels(settings())
 
@@ -114,6 +126,13 @@ def follow_scripts() -> None:
     """Do what is due where a sandbox has a clock of its own, and what scripted members do."""
     wake.begin(_broker(), wake.SCRIPTS)
     passing.work(_desk(), now)
+
+
+@app.task(name=wake.DELIVER)
+def deliver_webhooks() -> None:
+    """Turn events into deliveries to webhook endpoints, and send what is due."""
+    wake.begin(_broker(), wake.DELIVER)
+    deliveries.turn(_engine(), now(), _sealer(), Guard(settings().webhooks_allow_private))
 
 
 @app.task(name=wake.MESSAGES)

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         default=False, description="Serve /dev/mailbox to anybody who can reach this port."
     )
 
+    webhooks_allow_private: bool = Field(
+        default=False,
+        description="Send webhooks to private addresses and without TLS too: for development.",
+    )
+
     stripe_api_base: str = Field(
         default=STRIPE_API_BASE,
         description="Where Stripe answers; another address only for tests, on this machine.",

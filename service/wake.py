@@ -35,6 +35,7 @@ RECONCILE: Final = "tierce.reconcile"
 SCRIPTS: Final = "tierce.scripts"
 BEAT: Final = "tierce.beat"
 MESSAGES: Final = "tierce.messages"
+DELIVER: Final = "tierce.deliver"
 
 #: A broker that failed is left alone for this long, so that no request pays for its absence.
 _REST_SECONDS: Final = 5.0
@@ -101,8 +102,8 @@ class Waker:
         self._thread: Thread | None = None
         self._resting_until = 0.0
 
-    def wake(self, name: str) -> None:
-        """Ask the worker to run the task ``name`` now. Call it after the commit.
+    def wake(self, *names: str) -> None:
+        """Ask the worker to run the tasks ``names`` now. Call it after the commit.
 
         It returns at once and raises nothing: the broker is spoken to elsewhere, and while it is
         away wake-ups are dropped.
@@ -110,7 +111,7 @@ class Waker:
         with self._changed:
             if self._url is None or self._closed:
                 return
-            self._wanted.add(name)
+            self._wanted.update(names)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="waker", daemon=True)
                 self._thread.start()

@@ -169,7 +169,7 @@ class _Round:
             secrets = self._secrets(row)
         except SealBroken as error:
             return queue.Attempt(row, Result(None, f"its secret: {error}", 0), at)
-        message_id, body = encode("event", row["id"]), signing.payload(row)
+        message_id, body = encode("event", row["id"]), signing.payload(dict(row))
         headers = signing.headers(message_id, body, secrets, at)
         return queue.Attempt(row, await courier.send(row["url"], headers, body, at), at)
 

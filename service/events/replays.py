@@ -105,10 +105,8 @@ _RANGE: Final = f"""
       AND (CAST(:types AS text[]) IS NULL
            OR CAST(:types AS text[]) && ARRAY['*', e.type, split_part(e.type, '.', 1) || '.*'])
       AND o.state IS DISTINCT FROM 'waiting' AND (NOT :only_failed OR o.state = 'failed')
-      AND e.tx < pg_snapshot_xmin(pg_current_snapshot())
-      AND (e.tx, e.id) <= (SELECT f.tx, f.id FROM service.feed AS f WHERE f.consumer = 'webhooks')
 """
-_COUNT: Final = text(f"SELECT count(*) FROM (SELECT {_RANGE} LIMIT :most + 1) AS found")
+_COUNT: Final = text(f"SELECT count(*) FROM (SELECT {_RANGE} LIMIT :most + 1) AS found")  # noqa: S608
 _REPLAY: Final = text(
     f"""
     INSERT INTO service.webhook_delivery AS d (platform_id, endpoint_id, event_id, type,
@@ -117,7 +115,7 @@ _REPLAY: Final = text(
     {_RANGE}
     ON CONFLICT (platform_id, endpoint_id, event_id) DO UPDATE SET {_AGAIN}
     WHERE d.state <> 'waiting'
-    """  # noqa: S608 - names of our own
+    """
 )
 
 
@@ -132,11 +130,12 @@ def replay(
         DeliveryNotFound
         EndpointDisabled
     """
-    key = {"platform_id": endpoint["platform_id"], "endpoint_id": endpoint["id"]}
-    find(connection, *key.values(), event_id)
+    platform_id, endpoint_id = endpoint["platform_id"], endpoint["id"]
+    find(connection, platform_id, endpoint_id, event_id)
     _check_enabled(endpoint)
-    connection.execute(_ONE, {**key, "event_id": event_id, "now": now})
-    row, _attempts = find(connection, *key.values(), event_id)
+    key = {"platform_id": platform_id, "endpoint_id": endpoint_id, "event_id": event_id}
+    connection.execute(_ONE, {**key, "now": now})
+    row, _attempts = find(connection, platform_id, endpoint_id, event_id)
     return row
 
 

@@ -25,6 +25,8 @@ SCOPES: Final = (
     "books:write",
     "units:write",
     "events:read",
+    "webhooks:read",
+    "webhooks:write",
     "messages:read",
     "messages:write",
     "providers:read",
