@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from service.config import Settings
 from service.config import settings as environment
 from service.exchanges.desk import make_desk
 from service.http import openapi, problems
+from service.http.beating import beat
 from service.http.edge import Edge as RouteEdge
 from service.http.middleware import Edge
 from service.http.routes import (
@@ -25,6 +27,7 @@ from service.http.routes import (
     mailbox,
     members,
     messages,
+    operations,
     pauses,
     payees,
     payments,
@@ -34,11 +37,13 @@ from service.http.routes import (
     returns,
     sandbox,
     steps,
+    webhook_endpoints,
     webhooks,
 )
 from service.log import configure
+from service.operations.outages import process_name
 from service.platforms.tokens import Signer
-from service.wake import SWEEP, Waker
+from service.wake import DELIVER, SWEEP, Waker
 
 VERSION = "0.1.0"
 
@@ -61,6 +66,8 @@ ROUTERS = (
     platforms.router,
     providers.router,
     webhooks.router,
+    webhook_endpoints.router,
+    operations.router,
     health.router,
 )
 
@@ -91,9 +98,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signer = Signer(signing_key.get_secret_value(), chosen.public_url)
         waker = Waker(chosen.redis_url)
         app.state.edge = RouteEdge(
-            chosen, engine, desk, desk.codes, signer, partial(waker.wake, SWEEP)
+            chosen, engine, desk, desk.codes, signer, partial(waker.wake, SWEEP, DELIVER)
         )
+        beating = asyncio.create_task(beat(engine, process_name("api")))
         yield
+        beating.cancel()
+        await asyncio.wait({beating})
         waker.close()
         await engine.dispose()
         sync_engine.dispose()

@@ -229,3 +229,15 @@ async def operator(
     ):
         raise NotSignedIn("This is not the operator's key.")
     return _OPERATOR
+
+
+async def scraper(request: Request, given: Annotated[Given, Depends(_operator_scheme)]) -> None:
+    """Let the operator in, and who scrapes metrics with a token of their own."""
+    settings = edge_of(request).settings
+    secret = _need(given)
+    for wanted in (settings.operator_key, settings.metrics_token):
+        if wanted is not None and hmac.compare_digest(
+            secret.encode(), wanted.get_secret_value().encode()
+        ):
+            return
+    raise NotSignedIn("Metrics open with the operator's key or the metrics token.")

@@ -14,11 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.problems import of_bug, of_refusal, respond
 from service.http.refusals import BadRequest, BodyTooLarge
 from service.ids import encode, uuid7
+from service.operations import metrics
 
 _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _TOKEN: Final = re.compile(r"^(/l/)[^/]*")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
 _HEADERS: Final = (
@@ -76,12 +78,14 @@ class Edge:
             if status:
                 raise  # the answer is on its way already; only the connection can be cut
             await of_bug(error, request_id)(scope, receive, finish)
+        seconds = time.perf_counter() - began
+        _count(scope, status, seconds)
         _log.info(
             "request",
             method=scope["method"],
             path=_shown(scope["path"]),
             status=status,
-            ms=round((time.perf_counter() - began) * 1000, 1),
+            ms=round(seconds * 1000, 1),
         )
 
     def _refusal(self, scope: Scope, headers: Headers) -> BadRequest | BodyTooLarge | None:
@@ -96,6 +100,14 @@ class Edge:
 def _shown(path: str) -> str:
     """Return a path as the log may keep it: the token of a one-tap link is a credential."""
     return _TOKEN.sub(r"\1…", path)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    """Count a request under its route's template: addresses hold ids, and labels must not."""
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    route = getattr(scope.get("route"), "path", "unknown")
+    metrics.http_requests.labels(method, route, f"{status // 100}xx" if status else "gone").inc()
+    metrics.http_seconds.labels(method, route).observe(seconds)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

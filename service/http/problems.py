@@ -39,7 +39,7 @@ from service.http import hints
 from service.http import refusals as http
 from service.messages import bounces, links
 from service.messages import store as messages
-from service.operations import dead_letters
+from service.operations import dead_letters, outages
 from service.payments import connected, contests, reconcile, resolutions
 from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
@@ -108,6 +108,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     leaving.MemberBusy: 409,
     keys.KeyEnded: 409,
     dead_letters.DeadLetterResolved: 409,
+    outages.InvalidOutage: 422,
     books.UnitTaken: 409,
     books.AlreadyReversed: 409,
     books.CreditLimitPassed: 409,

@@ -8,6 +8,9 @@ as well. Everything here is in the system's scope.
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -33,6 +36,11 @@ _WORDS: Final[dict[Process, str]] = {
     "api": "no API process was seen",
     "worker": "no worker was seen",
 }
+
+
+def process_name(kind: Process) -> str:
+    """Return a name for this process that no other has."""
+    return f"{kind}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class InvalidOutage(Refusal):

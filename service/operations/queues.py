@@ -54,6 +54,7 @@ _GAUGES: Final = (
     *_queue("timers", "Steps of the clock", "service.timer", "due_at"),
     *_queue("payments", "Payments to ask a provider about", "service.payment", "look_again_at"),
     *_queue("provider_events", "Events of providers", "service.provider_event", "try_at"),
+    *_queue("webhooks", "Deliveries to endpoints", "service.webhook_delivery", "next_at"),
     *_queue("messages", "Messages to members", "service.message", "due_at"),
     _Gauge(
         "tierce_feed_waiting",

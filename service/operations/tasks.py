@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
@@ -18,11 +15,6 @@ _log = structlog.get_logger(__name__)
 
 _began: Final[dict[str, float]] = {}
 _stop: Final[list[Callable[[], None]]] = []
-
-
-def process_name(kind: str) -> str:
-    """Return a name for this process that no other has."""
-    return f"{kind}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @task_prerun.connect

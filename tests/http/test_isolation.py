@@ -21,6 +21,7 @@ from service.exchanges import chargebacks
 from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
 from service.ids import encode, uuid7
+from service.operations import dead_letters
 from service.payments import differences
 from service.payments.matching import Found, Kind
 from service.payments.port import Movement, Warned
@@ -29,7 +30,16 @@ from tests.http.client import Api, Server, problem
 #: Open to everybody: they hold nothing of any platform.
 PUBLIC: Final = {"livez", "readyz", "jwks", "receive_stripe_event", "receive_stripe_payee_event"}
 #: The operator's own.
-OPERATOR: Final = {"create_platform", "list_platforms", "get_platform"}
+OPERATOR: Final = {
+    "create_platform",
+    "list_platforms",
+    "get_platform",
+    "list_all_dead_letters",
+    "retry_any_dead_letter",
+    "list_outages",
+    "record_outage",
+    "metrics",
+}
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
 OWN_NAMES: Final = {"get_statement", "get_unit"}
 
@@ -41,6 +51,12 @@ _SALE: Final = {
 #: A body that passes every check of form, for each operation that takes one.
 BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "create_platform": lambda _m: {"name": "Another"},
+    "record_outage": lambda _m: {
+        "kind": "mail",
+        "began_at": "2020-01-01T09:00:00Z",
+        "ended_at": "2020-01-01T10:00:00Z",
+        "reason": "x",
+    },
     "create_api_key": lambda _m: {"label": "x", "scopes": ["members:read"]},
     "rotate_api_key": lambda _m: {"overlap_hours": 1},
     "create_member": lambda _m: {"external_id": "new"},
@@ -91,7 +107,16 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
 }
-_NAMED: Final = ("member", "exchange", "payment", "event", "chargeback", "difference", "pause")
+_NAMED: Final = (
+    "member",
+    "exchange",
+    "payment",
+    "event",
+    "chargeback",
+    "difference",
+    "pause",
+    "dead_letter",
+)
 #: What an address needs beside its path.
 QUERIES: Final = {
     "get_member_statement": {"unit": "EUR"},
@@ -141,11 +166,21 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "difference": _differing(api, engine, platform_id),
         "pause": api.made(f"/v1/members/{payer}/pauses", BODIES["pause_member"](payer))["id"],
+        "dead_letter": _given_up(engine, platform_id, funded["payment"]),
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
         "account": f"member:{payer}",
     }
+
+
+def _given_up(engine: Engine, platform_id: UUID, payment: str) -> str:
+    """Give a payment up; return the dead letter's id."""
+    with db.transaction(engine, platform_id) as connection:
+        made = dead_letters.record(
+            connection, platform_id, "payment", {"payment": payment}, "x", datetime.now(UTC), 5
+        )
+    return encode("dead_letter", made)
 
 
 def _warned(api: Api, engine: Engine, platform_id: UUID, payment: str) -> str:

@@ -59,11 +59,15 @@ PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("paymen
 ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
 ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("chargeback"))]
 DifferenceId = Annotated[UUID, _reader("difference"), WithJsonSchema(id_schema("difference"))]
+DeadLetterId = Annotated[UUID, _reader("dead_letter"), WithJsonSchema(id_schema("dead_letter"))]
 KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
 ScriptId = Annotated[UUID, _reader("script"), WithJsonSchema(id_schema("script"))]
 EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
 MessageId = Annotated[UUID, _reader("message"), WithJsonSchema(id_schema("message"))]
 LinkId = Annotated[UUID, _reader("link"), WithJsonSchema(id_schema("link"))]
+WebhookEndpointId = Annotated[
+    UUID, _reader("webhook_endpoint"), WithJsonSchema(id_schema("webhook_endpoint"))
+]
 PlatformId = Annotated[UUID, _reader("platform"), WithJsonSchema(id_schema("platform"))]
 
 _INT64 = 2**63 - 1
