@@ -32,6 +32,7 @@ from starlette.routing import compile_path
 
 from ledger import refusals as books
 from ledger.refusals import Refusal
+from service.events import catalogue, endpoints, guard, replays, signing
 from service.events.outbox import EventNotFound
 from service.exchanges import evidence, leaving, losses, pauses, payouts, returns
 from service.exchanges import refusals as exchanges
@@ -89,6 +90,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     payees.PayoutAccountNotFound: 404,
     payees.UnknownProviderObject: 404,
     EventNotFound: 404,
+    endpoints.EndpointNotFound: 404,
+    replays.DeliveryNotFound: 404,
     messages.MessageNotFound: 404,
     links.LinkNotFound: 404,
     dead_letters.DeadLetterNotFound: 404,
@@ -148,6 +151,9 @@ STATUS: Final[dict[type[Refusal], int]] = {
     connected.AnotherAccount: 409,
     connected.TooManySecrets: 409,
     SecretsUnreadable: 409,
+    endpoints.TooManyEndpoints: 409,
+    endpoints.SecretInUse: 409,
+    replays.EndpointDisabled: 409,
     messages.MessageUnderWay: 409,
     http.BodyTooLarge: 413,
     http.WrongMediaType: 415,
@@ -172,6 +178,10 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.PaymentMethodRefused: 422,
     connected.WrongKeyMode: 422,
     connected.OverlapTooLong: 422,
+    guard.AddressRefused: 422,
+    signing.InvalidSecret: 422,
+    catalogue.UnknownEventType: 422,
+    replays.ReplayTooLarge: 422,
     ForgedEvent: 400,
     bounces.NotABounce: 400,
     payees.ProviderSilent: 503,

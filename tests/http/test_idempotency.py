@@ -22,6 +22,7 @@ HARMLESS = {
     "create_member_token",
     "quote_exchange",
     "check_stripe_connection",
+    "test_webhook_endpoint",
     "act_on_sandbox_payment",
     "decide_sandbox_chargeback",
     "create_payout_account_link",

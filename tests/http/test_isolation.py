@@ -96,6 +96,10 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "write_off": lambda _m: {"reason": "x"},
     "contest_sandbox_payment": lambda _m: {"kind": "dispute"},
     "resolve_difference": lambda _m: {"resolution": "platform_bears", "reason": "x"},
+    "create_webhook_endpoint": lambda _m: {"url": "https://93.184.215.14/tierce"},
+    "change_webhook_endpoint": lambda _m: {"description": "x"},
+    "rotate_webhook_secret": lambda _m: {"overlap_hours": 1},
+    "replay_events": lambda _m: {"since": "2027-03-01T09:00:00Z"},
     "decide_sandbox_chargeback": lambda _m: {"outcome": "won"},
     "agree": lambda m: {"member": m, "terms_hash": "0" * 64},
     "counter_offer": lambda m: {"member": m, "terms": _SALE},
@@ -116,6 +120,7 @@ _NAMED: Final = (
     "difference",
     "pause",
     "dead_letter",
+    "webhook_endpoint",
 )
 #: What an address needs beside its path.
 QUERIES: Final = {
@@ -167,6 +172,9 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "difference": _differing(api, engine, platform_id),
         "pause": api.made(f"/v1/members/{payer}/pauses", BODIES["pause_member"](payer))["id"],
         "dead_letter": _given_up(engine, platform_id, funded["payment"]),
+        "webhook_endpoint": api.made(
+            "/v1/webhook-endpoints", BODIES["create_webhook_endpoint"](payer)
+        )["id"],
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
