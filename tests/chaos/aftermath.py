@@ -91,6 +91,12 @@ class Aftermath:
             row = connection.execute(text(_UNSETTLED)).mappings().one()
         return {name: count for name, count in row.items() if count}
 
+    def hurry(self) -> None:
+        """Let whatever waits for another attempt be tried now."""
+        with db.transaction(self._engine, db.SYSTEM) as connection:
+            for statement in _HURRY:
+                connection.execute(text(statement))
+
     def unanswered(self, lived: Sequence[Lived]) -> list[str]:
         """Return the exchanges that were left alone and that the clock has not ended yet."""
         states = {row["external_id"]: row["state"] for row in self._rows(_LIVES)}
@@ -148,8 +154,17 @@ _UNSETTLED: Final = """
     SELECT (SELECT count(*) FROM service.payment WHERE settled_at IS NULL) AS payments,
            (SELECT count(*) FROM service.timer WHERE due_at <= now()) AS timers,
            (SELECT count(*) FROM service.event v JOIN service.feed f
-                ON f.consumer = 'messages' AND (v.tx, v.id) > (f.tx, f.id)) AS unread
+                ON (v.tx, v.id) > (f.tx, f.id)) AS unread,
+           (SELECT count(*) FROM service.webhook_delivery WHERE state = 'waiting') AS deliveries,
+           (SELECT count(*) FROM service.message WHERE state = 'sending') AS messages
 """
+#: The ladder's steps grow to hours, and what a dead worker had taken is due when its lease ends.
+_HURRY: Final = (
+    "UPDATE service.webhook_endpoint SET held_until = NULL WHERE held_until > now()",
+    "UPDATE service.webhook_delivery SET next_at = now()"
+    " WHERE state = 'waiting' AND next_at > now()",
+    "UPDATE service.message SET due_at = now() WHERE state = 'sending' AND due_at > now()",
+)
 _LIVES: Final = """
     SELECT e.id, e.external_id, e.state,
            (SELECT count(*) FROM service.confirmation c

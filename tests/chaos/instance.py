@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import httpx
@@ -34,6 +33,8 @@ class Child:
         self._log = log
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        #: How often it had ended by itself when it was to be ended.
+        self.fell = 0
 
     def start(self) -> None:
         """Start it, without waiting until it is ready."""
@@ -61,6 +62,7 @@ class Child:
     def kill(self) -> None:
         """End it without warning and wait until it is gone."""
         if self._process is not None:
+            self.fell += not self.runs
             self._process.kill()
             self._end()
 
@@ -118,7 +120,7 @@ class Instance:
         self._valkey: Final = EmbeddedValkey(folder / "valkey")
         self.killable: dict[str, Child | Broker] = {}
         self.urls: list[str] = []
-        self._lock = Lock()
+        self.code_key = ""
 
     @property
     def database_url(self) -> str:
@@ -157,6 +159,7 @@ class Instance:
         home = Home(self.folder)
         home.prepare()
         made = home.secrets()
+        self.code_key = made.code_key
         return kept | {
             "PYTHONPATH": str(ROOT),
             "TIERCE_HOME": str(self.folder),
@@ -174,8 +177,14 @@ class Instance:
         deadline = time.monotonic() + _START_SECONDS
         for url in self.urls:
             while not _ready(url):
+                assert self.fallen() == [], self.last_words()
                 assert time.monotonic() < deadline, self.last_words()
                 time.sleep(0.1)
+
+    def fallen(self) -> list[str]:
+        """Return who ended without having been told to: not even a dead broker is a reason to."""
+        children = [(name, one) for name, one in self.killable.items() if isinstance(one, Child)]
+        return [name for name, one in children if one.fell or not one.runs]
 
     def last_words(self) -> str:
         """Return the ends of all logs, to be shown when something failed."""
