@@ -118,8 +118,8 @@ STEPS: Final = (
     Step(
         "remind",
         By.CLOCK,
-        _states(_P, _A, _ACT),
-        _states(_P, _A, _ACT),
+        _states(_P, _A, _F, _ACT),
+        _states(_P, _A, _F, _ACT),
         "Whoever has not answered is reminded.",
         after="remind_at",
     ),

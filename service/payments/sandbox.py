@@ -18,6 +18,7 @@ import orjson
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
+from service.payments.measured import measured
 from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
 from service.payments.sandbox_books import SandboxBooks
@@ -51,6 +52,7 @@ _MOVE: Final = swept(
 )
 
 
+@measured
 class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     """A :class:`service.payments.port.Provider` for platforms in sandbox mode."""
 
@@ -227,6 +229,10 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     def _settle(self, connection: Connection, now: datetime, only: UUID | None) -> None:
         self._move(connection, now, only, None)
         expire(connection, now, only)
+        self._lapse(connection, now, only)
+
+    def _lapse(self, connection: Connection, now: datetime, only: UUID | None) -> None:
+        """Let banks decide what nobody answered in time."""
         lapse(connection, now, only)
 
     def _move(

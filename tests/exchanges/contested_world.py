@@ -25,7 +25,7 @@ PAYER, PAYEE = Role.PAYER, Role.PAYEE
 class Bank(Sandbox):
     """The sandbox provider with banks that take longer than they say: the test decides."""
 
-    def lapse_disputes(self, connection: Connection) -> None:
+    def _lapse(self, connection: Connection, now: datetime, only: UUID | None) -> None:
         """Wait."""
 
 

@@ -141,8 +141,7 @@ def test_what_is_announced_for_the_hold_limit_is_what_happens_then(
     world.fire()
     assert [line.section for line in of(world, Section.HOLD)] == [Section.HOLD]
     assert default(world, exchange) == announced  # in review now: it ends the same way
-    world.now = announced.due_at
-    world.fire()
+    world.pass_time(seconds=(announced.due_at - world.now).total_seconds())
     assert of(world, Section.HOLD) == []
     leg = world.read(exchange).legs[0]
     assert leg.share is not None
