@@ -13,13 +13,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from ledger.posting import Posting, Status, post
+from ledger.posting import Posting, Status
 from ledger.refusals import Refusal
 from service.exchanges import store
 from service.exchanges.commands import Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange
 from service.exchanges.refusals import BelowCreditLimit, ExchangeNotFound, TooManySteps
+from service.operations.posted import post
 from service.payments import payments
 from service.payments.payments import NewPayment
 

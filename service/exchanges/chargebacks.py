@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, RowMapping
 
-from ledger.posting import Posting, Status, Transfer, post
+from ledger.posting import Posting, Status, Transfer
 from service import db
 from service.exchanges import losses, money, store
 from service.exchanges.advance import BrokenBooks, write
@@ -25,6 +25,7 @@ from service.exchanges.desk import Desk
 from service.exchanges.model import Exchange, State
 from service.exchanges.reports import fee_posting, report
 from service.ids import encode, uuid7
+from service.operations.posted import post
 from service.payments import contests, payments
 from service.payments.payee import UnknownProviderObject
 from service.payments.port import Dispute, DisputeStatus, Fee, Movement, Warned

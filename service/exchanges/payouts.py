@@ -14,13 +14,14 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 
 from ledger import accounts, units
-from ledger.posting import Posting, Status, Transfer, post
+from ledger.posting import Posting, Status, Transfer
 from ledger.refusals import InvalidUnit, Refusal
 from service import db
 from service.events import outbox
 from service.exchanges.advance import BrokenBooks
 from service.exchanges.money import member_account, reference
 from service.ids import encode, uuid7
+from service.operations.posted import post
 from service.payments import bank_payouts, payees, payments
 from service.payments.payee import PayeeNotReady, Readiness, payout_notice
 from service.payments.payees import Change, Paying

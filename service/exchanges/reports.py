@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
-from ledger.posting import Posting, Status, Transfer, post
+from ledger.posting import Posting, Status, Transfer
 from service.events import outbox
 from service.exchanges import authorisations, losses, money, store
 from service.exchanges.advance import BrokenBooks, write
@@ -17,6 +17,7 @@ from service.exchanges.commands import PROVIDER, Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange, State
 from service.ids import encode, uuid7
+from service.operations.posted import post
 from service.payments import customers, payments
 from service.payments.port import AmountDiffers, Fee, Object
 from service.payments.port import Status as Seen

@@ -18,6 +18,7 @@ from service.exchanges.codes import CodeBook
 from service.exchanges.commands import CLOCK, Command
 from service.exchanges.deadlines import running
 from service.exchanges.decide import Rules
+from service.operations import metrics
 from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ _PLATFORMS: Final = swept(
 # Several workers share the work: each takes what no other holds. The lock is the exchange's own, as
 # in every use case; a lock on the timer rows would meet a step that rewrites them, and deadlock.
 _CLAIM: Final = text(
-    "SELECT t.exchange_id, t.step FROM service.timer AS t JOIN service.exchange AS e "
+    "SELECT t.exchange_id, t.step, t.due_at FROM service.timer AS t JOIN service.exchange AS e "
     "ON e.platform_id = t.platform_id AND e.id = t.exchange_id "
     "WHERE t.platform_id = :platform_id AND t.due_at <= :now "
     "ORDER BY t.due_at, t.exchange_id, t.step LIMIT :batch FOR NO KEY UPDATE OF e SKIP LOCKED"
@@ -75,7 +76,7 @@ def _fire_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
         tried: list[tuple[UUID, str]] = []
         try:
             with db.transaction(engine, platform_id) as connection:
-                claimed, done = _fire(connection, platform_id, rules, batch, tried)
+                claimed, fired = _fire(connection, platform_id, rules, batch, tried)
         except Exception as error:  # whatever it is, the others' deadlines hold
             _log.critical("timers_stopped", platform=str(platform_id), exc_info=error)
             if not tried:
@@ -86,7 +87,10 @@ def _fire_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
                     poison.timer_failed(connection, platform_id, *tried[0], error, rules.now)
                 batch = BATCH
             continue
-        taken += done
+        for step, late in fired:
+            metrics.timers_fired.labels(step).inc()
+            metrics.timers_late.observe(late.total_seconds())
+        taken += len(fired)
         if claimed == 0:
             return taken
 
@@ -97,17 +101,20 @@ def _fire(
     rules: Rules,
     batch: int,
     tried: list[tuple[UUID, str]],
-) -> tuple[int, int]:
-    """Take a batch; return how many were claimed and taken. ``tried`` tells which, if it fails."""
+) -> tuple[int, list[tuple[str, timedelta]]]:
+    """Take a batch; return how many were claimed, and what was taken and how late.
+
+    ``tried`` tells which were claimed, also when it fails.
+    """
     rows = connection.execute(
         _CLAIM, {"platform_id": platform_id, "now": rules.now, "batch": batch}
     ).all()
     if not rows:
-        return 0, 0
+        return 0, []
     tried += [(row.exchange_id, row.step) for row in rows]
     # An exchange takes its earliest step; what is due after it comes with the next round.
-    first = {row.exchange_id: row.step for row in reversed(rows)}
-    commands = [Command(exchange_id, step, CLOCK) for exchange_id, step in first.items()]
+    first = {row.exchange_id: row for row in reversed(rows)}
+    commands = [Command(row.exchange_id, row.step, CLOCK) for row in first.values()]
     outcomes = advance(connection, platform_id, commands, rules)
     refused = [
         (command, outcome)
@@ -115,7 +122,12 @@ def _fire(
         if isinstance(outcome, Refusal)
     ]
     _put_right(connection, platform_id, refused, rules.now)
-    return len(commands), len(commands) - len(refused)
+    fired = [
+        (row.step, rules.now - row.due_at)
+        for row, outcome in zip(first.values(), outcomes, strict=True)
+        if not isinstance(outcome, Refusal)
+    ]
+    return len(commands), fired
 
 
 def _put_right(

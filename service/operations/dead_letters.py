@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from ledger.refusals import Refusal
 from service.ids import uuid7
 from service.log import scrub_text
+from service.operations import metrics
 from service.operations.tables import dead_letter
 
 _log = structlog.get_logger(__name__)
@@ -126,6 +127,7 @@ def record(
         set_={"error": written.excluded.error, "attempts": written.excluded.attempts},
     ).returning(dead_letter.c.id)
     letter: UUID = connection.execute(statement).scalar_one()
+    metrics.dead_letters.labels(work).inc()
     _log.critical(
         "dead_letter",
         platform=str(platform_id),

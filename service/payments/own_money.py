@@ -13,7 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from ledger.posting import Posting, Status, post
+from ledger.posting import Posting, Status
+from service.operations.posted import post
 from service.payments import differences
 from service.payments.differences import BrokenReconciliation, move
 from service.payments.matching import Found, Kind, Verdict

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
-from ledger.posting import Posting, Status, post
+from ledger.posting import Posting, Status
 from ledger.refusals import Refusal
 from service.events import outbox
 from service.ids import encode
+from service.operations.posted import post
 from service.payments import differences
 from service.payments.differences import BrokenReconciliation, facts, move
 from service.payments.matching import Kind

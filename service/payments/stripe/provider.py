@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from service import db
 from service.payments import connections
 from service.payments.connected import Connected, NotConnected
+from service.payments.measured import measured
 from service.payments.port import Account as Payee
 from service.payments.port import (
     AmountDiffers,
@@ -42,6 +43,7 @@ _SUBMIT: Final[Mapping[str, Callable[[Account, Request, datetime], Object]]] = {
 _METHOD: Final = re.compile(r"(pm|card|src|ba)_[A-Za-z0-9_]{1,200}")
 
 
+@measured
 class Stripe:
     """A :class:`service.payments.port.Provider` over each platform's own Stripe account."""
 
