@@ -141,7 +141,8 @@ def test_what_is_announced_for_the_hold_limit_is_what_happens_then(
     world.fire()
     assert [line.section for line in of(world, Section.HOLD)] == [Section.HOLD]
     assert default(world, exchange) == announced  # in review now: it ends the same way
-    world.pass_time(seconds=(announced.due_at - world.now).total_seconds())
+    world.now = announced.due_at
+    world.fire()
     assert of(world, Section.HOLD) == []
     leg = world.read(exchange).legs[0]
     assert leg.share is not None
@@ -176,8 +177,7 @@ def test_hours_that_wait_for_the_money_beside_them_go_back_when_it_does_not_come
     world.step(exchange, "fund", PAYER, payment_method="pm_sandbox_requires_action")
     announced = default(world, exchange)
     assert (announced.step, announced.to_payer) == ("expire_funding", 300)
-    world.now = announced.due_at
-    world.fire()
+    world.pass_time(seconds=(announced.due_at - world.now).total_seconds())
     assert of(world, Section.HOLD) == []
     assert world.of(world.payer, "HOURS") == 0
 
