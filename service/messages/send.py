@@ -18,15 +18,14 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
 from service.exchanges import queries
-from service.exchanges.deadlines import deadlines
 from service.exchanges.desk import at_once
-from service.exchanges.model import TERMINAL
 from service.ids import encode
 from service.messages import addresses, bounces, facts, links
 from service.messages.channels import Channels
 from service.messages.compose import Recipient, Written, compose
+from service.messages.moot import is_moot
 from service.messages.port import Envelope, Fate, Outcome
-from service.messages.rules import OVER_WITH_EXCHANGE, Category
+from service.messages.rules import Category
 from service.operations import dead_letters
 from service.platforms import clocks, members, platforms
 from service.policies.decent import next_decent
@@ -160,14 +159,10 @@ def _prepare(
 
 
 def _is_over(connection: Connection, message: RowMapping) -> bool:
-    """Tell whether the message asks for what nobody has to do any more."""
-    if message["exchange_id"] is None or message["template"] not in OVER_WITH_EXCHANGE:
+    if message["exchange_id"] is None:
         return False
     exchange = queries.find(connection, message["platform_id"], message["exchange_id"])
-    if exchange.state in TERMINAL:
-        return True
-    about = message["facts"].get("about")
-    return about is not None and about not in {line.name for line in deadlines(exchange)}
+    return is_moot(exchange, message["member_id"], message["template"], message["facts"])
 
 
 def _way(

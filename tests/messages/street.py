@@ -11,6 +11,7 @@ from sqlalchemy import Engine, RowMapping, text
 
 from service import db
 from service.events import outbox
+from service.exchanges.model import Exchange
 from service.messages import make, send
 from service.messages.channels import Channels
 from service.platforms import members
@@ -44,6 +45,18 @@ class Street(World):
         """Let an event of no exchange happen."""
         with db.transaction(self.engine, self.platform_id) as connection:
             event = outbox.NewEvent(type_, data, member_id=member_id)
+            outbox.append(connection, self.platform_id, [event], self.now)
+
+    def happen_in(self, exchange: Exchange, type_: str, data: dict[str, Any]) -> None:
+        """Let one more event of an exchange happen, that nothing else comes after."""
+        with db.transaction(self.engine, self.platform_id) as connection:
+            query = text(
+                "UPDATE service.exchange SET event_sequence = event_sequence + 1 "
+                "WHERE platform_id = :p AND id = :e RETURNING event_sequence"
+            )
+            values = {"p": self.platform_id, "e": exchange.id}
+            number = connection.execute(query, values).scalar_one()
+            event = outbox.NewEvent(type_, data, exchange.id, number)
             outbox.append(connection, self.platform_id, [event], self.now)
 
     def make(self) -> None:

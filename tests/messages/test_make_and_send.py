@@ -320,12 +320,11 @@ def test_a_member_without_an_address_is_not_reached_and_that_is_seen(street: Str
 
 def test_news_can_be_switched_off_and_steps_go_on(street: Street) -> None:
     _prefer(street, street.payer, Preference("email", "none"))
-    street.funded(street.sale())
+    exchange = street.sale()
     street.tell()
-    found = [
-        (row["template"], row["state"], row["reason"]) for row in street.messages(street.payer)
-    ]
-    assert found == [
+    street.funded(exchange)
+    street.tell()
+    assert _states(street, street.payer) == [
         ("payment_needed", "sent", None),
         ("payment_protected", "suppressed", "switched_off"),
     ]
@@ -352,14 +351,14 @@ def test_at_night_only_what_is_urgent_goes(street: Street, office: PostOffice) -
     )
     street.funded(exchange)
     street.tell()
-    before = len(office.got)
+    before, mails = len(street.messages()), len(office.got)
     street.now = street.now.replace(hour=22)
     street.both_confirm(exchange)
     street.tell()
     states = {row["template"]: row["state"] for row in street.messages()[before:]}
     assert states.pop("code_ready") == "sent"
     assert set(states.values()) == {"held"}
-    assert len(office.got) == before + 1
+    assert len(office.got) == mails + 1
     morning = street.now.replace(hour=8) + timedelta(days=1)  # 09:00 in Paris
     held = [row for row in street.messages() if row["state"] == "held"]
     assert {row["due_at"] for row in held} == {morning}
@@ -375,6 +374,37 @@ def test_what_nobody_has_to_do_any_more_is_not_asked(street: Street, office: Pos
     (message,) = street.messages(street.payer)
     assert (message["state"], message["reason"]) == ("suppressed", "over")
     assert office.got == []
+
+
+def test_what_was_done_while_its_message_waited_is_not_asked_for(street: Street) -> None:
+    exchange = street.sale()
+    street.make()
+    street.funded(exchange)
+    street.send()
+    assert _states(street, street.payer) == [("payment_needed", "suppressed", "over")]
+    street.tell()
+    street.step(exchange, "confirm", Role.PAYER)
+    street.make()
+    street.now += timedelta(minutes=1)
+    street.step(exchange, "confirm", Role.PAYEE)
+    street.send()
+    assert ("other_confirmed", "suppressed", "over") in _states(street, street.payee)
+
+
+def test_a_reminder_of_what_is_done_is_not_sent_and_another_is(street: Street) -> None:
+    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
+    street.tell()
+    for about in ("agree_by", "fund_by"):
+        street.happen_in(exchange, "exchange.reminder", {"to": ["payer"], "about": about})
+    street.tell()
+    assert _states(street, street.payer)[1:] == [
+        ("reminder", "sent", None),
+        ("reminder", "suppressed", "over"),
+    ]
+
+
+def _states(street: Street, member_id: UUID) -> list[tuple[str, str, str | None]]:
+    return [(row["template"], row["state"], row["reason"]) for row in street.messages(member_id)]
 
 
 def test_the_token_of_a_link_stands_in_the_mail_alone(street: Street, office: PostOffice) -> None:
