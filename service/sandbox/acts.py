@@ -69,6 +69,11 @@ def _with_facts(
     Raises:
         Refusal: they could not have known it.
     """
+    if (
+        act.do in {"confirm", "withdraw_confirmation", "enter_code"}
+        and exchange.current is not None
+    ):
+        command = replace(command, checkpoint=exchange.current.name)
     percent = USUAL_PERCENT.get(act.do, 100) if act.percent is None else act.percent
     if act.do == "agree":
         return replace(command, terms_hash=exchange.terms_hash)
