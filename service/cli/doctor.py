@@ -21,8 +21,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations import run as migrations
+from service.cli import doctor_operations
 from service.cli.home import CommandError, Home, database
 from service.cli.terminal import say
+from service.clock import now
 from service.config import Settings
 from service.db import create_engine
 from service.exchanges.codes import CodeBook
@@ -80,6 +82,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(False, "database", str(error))
         else:
             yield from _database(url)
+            yield from _at_work(url, settings)
         yield _broker(settings, home)
     yield _api(settings)
 
@@ -162,6 +165,18 @@ def _database(url: str) -> Iterator[Finding]:
         )
     finally:
         engine.dispose()
+
+
+def _at_work(url: str, settings: Settings) -> Iterator[Finding]:
+    engine = create_engine(url, pool_size=1)
+    try:
+        found = doctor_operations.look(engine, now())
+    except SQLAlchemyError:
+        return  # of another revision, or not there: that has been said
+    finally:
+        engine.dispose()
+    for line in doctor_operations.tell(found, settings, now()):
+        yield Finding(*line)
 
 
 def _server(connection: Connection) -> Iterator[Finding]:

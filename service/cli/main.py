@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.refusals import Refusal
-from service.cli import bounce, commands, reconcile
+from service.cli import bounce, commands, operations, reconcile
 from service.cli.doctor import doctor
 from service.cli.doctor_stripe import doctor_stripe
 from service.cli.home import CommandError
@@ -96,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--output", type=Path, help="file to write; standard output if not given")
 
     command("bounce", bounce.run, "read one mail that came back, on standard input")
+
+    made = command("dead-letters", lambda *_: 2, "work that was given up, and taking it up again")
+    operations.add_to(made)
 
     made = command("openapi", commands.openapi, "write the application's OpenAPI document")
     made.add_argument("--output", type=Path, default=Path("openapi.yaml"))

@@ -26,7 +26,7 @@ from service.config import Settings, is_loopback
 from service.db import create_engine
 from service.demo import play
 from service.local import ServerError
-from service.processes import HOST, Server, port_is_free
+from service.processes import HOST, Server, free_port, port_is_free
 
 _READY_SECONDS: Final = 60.0
 
@@ -142,7 +142,7 @@ def _run(
     say(f"\n{proof}")
     if once:
         return 0 if held and not proof.problems else 1
-    say(_what_next(home, address, found))
+    say(_what_next(home, address, found, environment["TIERCE_WORKER_METRICS_PORT"]))
     return _watch(signals, children, _embedded(home, settings))
 
 
@@ -154,6 +154,7 @@ Tierce is up. Ctrl-C stops it; the data stay in {home}.
   demo platform  {platform}
   sandbox key    {key}
   operator key   in {home}/secrets/operator.key
+  metrics        {url}/metrics (with the operator key); the worker's {metrics}
   logs           {home}/log/
 
 Try next:
@@ -167,9 +168,13 @@ Try next:
 """
 
 
-def _what_next(home: Home, address: Address, found: seed.Demo) -> str:
+def _what_next(home: Home, address: Address, found: seed.Demo, metrics_port: str) -> str:
     return _WHAT_NEXT.format(
-        home=home.folder, url=address.url, platform=found.platform, key=found.api_key
+        home=home.folder,
+        url=address.url,
+        platform=found.platform,
+        key=found.api_key,
+        metrics=f"http://{HOST}:{metrics_port}/metrics",
     )
 
 
@@ -208,6 +213,7 @@ def _environment(
         "TIERCE_HOME": str(home.folder),
         "TIERCE_DATABASE_URL": database_url,
         "TIERCE_REDIS_URL": redis_url,
+        "TIERCE_WORKER_METRICS_PORT": str(settings.worker_metrics_port or free_port()),
         "TIERCE_HOST": address.host,
         "TIERCE_PORT": str(address.port),
         "TIERCE_PUBLIC_URL": settings.public_url if "public_url" in given else address.url,
