@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from service.events import ladder
 from service.events.courier import Result
 from service.events.notices import Fate, judge
-from service.ids import encode
+from service.ids import decode, encode
 from service.operations import dead_letters, metrics
 
 #: Longer than any attempt takes with its recording: nobody else tries meanwhile.
@@ -117,6 +117,17 @@ _RECORD: Final = text(
     SELECT platform_id, endpoint_id, event_id FROM done
     """
 ).bindparams(bindparam("rows", type_=JSONB))
+#: In SQL: what is set where delivery ``d`` is to be sent again, from the foot of the ladder.
+AGAIN: Final = (
+    "state = 'waiting', next_at = :now, failures = 0, ended_at = NULL, replays = d.replays + 1"
+)
+#: Sends one delivery again, to an endpoint that is enabled.
+SEND_AGAIN: Final = text(
+    f"UPDATE service.webhook_delivery AS d SET {AGAIN} "  # noqa: S608 - names of our own
+    "WHERE platform_id = :platform_id AND endpoint_id = :endpoint_id AND event_id = :event_id "
+    "AND EXISTS (SELECT FROM service.webhook_endpoint AS w WHERE w.platform_id = :platform_id "
+    "AND w.id = :endpoint_id AND w.enabled_at IS NOT NULL)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +241,19 @@ def _give_up(connection: Connection, one: Attempt, now: datetime) -> None:
     dead_letters.record(
         connection, one.row["platform_id"], "webhook", subject, _words(one), now, one.row["taken"]
     )
+
+
+def _again(
+    connection: Connection, platform_id: UUID, subject: Mapping[str, Any], now: datetime
+) -> bool:
+    """Take up a dead letter; an endpoint that is disabled or deleted leaves nothing to do."""
+    values = {
+        "platform_id": platform_id,
+        "endpoint_id": decode("webhook_endpoint", subject["endpoint"]),
+        "event_id": decode("event", subject["event"]),
+        "now": now,
+    }
+    return connection.execute(SEND_AGAIN, values).rowcount > 0
+
+
+dead_letters.register("webhook", _again)

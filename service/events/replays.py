@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select, text
 
 from ledger.refusals import Refusal
 from service.events.catalogue import PASSES, check_filter
+from service.events.queue import AGAIN, SEND_AGAIN
 from service.events.tables import webhook_attempt as attempt
 from service.events.tables import webhook_delivery as delivery
-from service.ids import decode
-from service.operations import dead_letters
 
 #: How many events one replay sends at most.
 MOST: Final = 10_000
@@ -84,15 +83,6 @@ def find(
     return row, connection.execute(tried).mappings().all()
 
 
-_AGAIN: Final = (
-    "state = 'waiting', next_at = :now, failures = 0, ended_at = NULL, replays = d.replays + 1"
-)
-_ONE: Final = text(
-    f"UPDATE service.webhook_delivery AS d SET {_AGAIN} "  # noqa: S608 - names of our own
-    "WHERE platform_id = :platform_id AND endpoint_id = :endpoint_id AND event_id = :event_id "
-    "AND EXISTS (SELECT FROM service.webhook_endpoint AS w WHERE w.platform_id = :platform_id "
-    "AND w.id = :endpoint_id AND w.enabled_at IS NOT NULL)"
-)
 # Events that the endpoint's filter lets pass, also from before it was there. What waits anyway
 # stays as it is, and so does, of a replay of failures, everything else.
 _RANGE: Final = f"""
@@ -113,7 +103,7 @@ _REPLAY: Final = text(
         exchange_id, sequence, state, next_at, created_at)
     SELECT e.platform_id, w.id, e.id, e.type, e.exchange_id, e.sequence, 'waiting', :now, :now
     {_RANGE}
-    ON CONFLICT (platform_id, endpoint_id, event_id) DO UPDATE SET {_AGAIN}
+    ON CONFLICT (platform_id, endpoint_id, event_id) DO UPDATE SET {AGAIN}
     WHERE d.state <> 'waiting'
     """
 )
@@ -134,7 +124,7 @@ def replay(
     find(connection, platform_id, endpoint_id, event_id)
     _check_enabled(endpoint)
     key = {"platform_id": platform_id, "endpoint_id": endpoint_id, "event_id": event_id}
-    connection.execute(_ONE, {**key, "now": now})
+    connection.execute(SEND_AGAIN, {**key, "now": now})
     row, _attempts = find(connection, platform_id, endpoint_id, event_id)
     return row
 
@@ -179,19 +169,3 @@ def replay_range(
 def _check_enabled(endpoint: RowMapping) -> None:
     if endpoint["enabled_at"] is None:
         raise EndpointDisabled("Nothing is sent to this endpoint; enable it first.")
-
-
-def _again(
-    connection: Connection, platform_id: UUID, subject: Mapping[str, Any], now: datetime
-) -> bool:
-    """Take up a dead letter; an endpoint that is disabled or deleted leaves nothing to do."""
-    values = {
-        "platform_id": platform_id,
-        "endpoint_id": decode("webhook_endpoint", subject["endpoint"]),
-        "event_id": decode("event", subject["event"]),
-        "now": now,
-    }
-    return connection.execute(_ONE, values).rowcount > 0
-
-
-dead_letters.register("webhook", _again)
