@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STRIPE_API_BASE: Final = "https://api.stripe.com"
@@ -89,6 +89,21 @@ class Settings(BaseSettings):
         if parts.scheme != "https" and not is_loopback(parts.hostname):
             raise ValueError("TIERCE_STRIPE_API_BASE must be https://…, or http:// on loopback.")
         return base.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        """Say so at start, not at the first message."""
+        parts = urlsplit("" if url is None else url.get_secret_value())
+        if url is not None and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
+            raise ValueError("TIERCE_SMTP_URL looks like smtp://user:password@host:587")
+        return url
+
+    @model_validator(mode="after")
+    def _mail_comes_from_somewhere(self) -> Settings:
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError("TIERCE_SMTP_URL needs TIERCE_MAIL_FROM, the address mail comes from.")
+        return self
 
     @field_validator("database_url")
     @classmethod

@@ -61,6 +61,10 @@ def _without_legs(_data: Data, exchange: Data) -> bool:
     return not exchange["has_legs"]
 
 
+def _with_amount(data: Data, _exchange: Data) -> bool:
+    return data.get("amount") is not None
+
+
 def _not_met(_data: Data, exchange: Data) -> bool:
     return not exchange["met"]
 
@@ -123,7 +127,8 @@ RULES: Final[dict[str, tuple[Tell, ...]]] = {
     "chargeback.opened": (Tell("chargeback_opened", To.PAYEE, _N),),
     "chargeback.won": (Tell("chargeback_closed", To.PAYEE, _N),),
     "chargeback.lost": (Tell("chargeback_closed", To.PAYEE, _N),),
-    "chargeback.closed": (Tell("chargeback_closed", To.PAYEE, _N),),
+    # A mere warning that ends has no amount: nobody was told of it.
+    "chargeback.closed": (Tell("chargeback_closed", To.PAYEE, _N, when=_with_amount),),
 }
 
 #: Every template that some event calls for.

@@ -26,7 +26,7 @@ from service.messages.compose import Recipient, Written, compose
 from service.messages.moot import is_moot
 from service.messages.port import Envelope, Fate, Outcome
 from service.messages.rules import Category
-from service.operations import dead_letters
+from service.operations import dead_letters, metrics
 from service.platforms import clocks, members, platforms
 from service.policies.decent import next_decent
 
@@ -115,6 +115,7 @@ def _one(engine: Engine, channels: Channels, now: datetime, message: RowMapping)
         outcome = channel.send(ready.envelope)
         with db.transaction(engine, platform_id) as connection:
             _conclude(connection, message, ready, outcome, now)
+        metrics.messages.labels(ready.channel, outcome.fate.value).inc()
     except Exception as error:  # whatever it is, it must not keep the others waiting
         _log.error("message_failed", message=str(message["id"]), exc_info=error)
         if not dead_letters.is_passing(error):  # else it is tried again when its lease is over

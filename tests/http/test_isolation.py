@@ -20,15 +20,27 @@ from service.app import create_app
 from service.exchanges import chargebacks
 from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
-from service.ids import encode, uuid7
+from service.ids import decode, encode, uuid7
+from service.messages import links, make
 from service.operations import dead_letters
 from service.payments import differences
 from service.payments.matching import Found, Kind
 from service.payments.port import Movement, Warned
 from tests.http.client import Api, Server, problem
 
-#: Open to everybody: they hold nothing of any platform.
-PUBLIC: Final = {"livez", "readyz", "jwks", "receive_stripe_event", "receive_stripe_payee_event"}
+#: Open to everybody: they hold nothing of any platform, or what is asked for is its own key.
+PUBLIC: Final = {
+    "livez",
+    "readyz",
+    "jwks",
+    "receive_stripe_event",
+    "receive_stripe_payee_event",
+    "open_link",
+    "show_code_by_link",
+    "step_by_link",
+    "list_mailbox",
+    "read_mailbox",
+}
 #: The operator's own.
 OPERATOR: Final = {
     "create_platform",
@@ -79,6 +91,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "propose_exchange": lambda m: {**_SALE, "payer": m, "payee": m},
     "propose_exchanges": lambda m: {"exchanges": [{**_SALE, "payer": m, "payee": m}]},
     "quote_exchange": lambda _m: _SALE,
+    "change_message_preferences": lambda _m: {"news": "none"},
     "connect_stripe": lambda _m: {"secret_key": "sk_test_0123456789"},
     "rotate_stripe_webhook_secret": lambda _m: {
         "endpoint": "platform",
@@ -121,6 +134,8 @@ _NAMED: Final = (
     "pause",
     "dead_letter",
     "webhook_endpoint",
+    "message",
+    "link",
 )
 #: What an address needs beside its path.
 QUERIES: Final = {
@@ -175,6 +190,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "webhook_endpoint": api.made(
             "/v1/webhook-endpoints", BODIES["create_webhook_endpoint"](payer)
         )["id"],
+        **_told(api, engine, platform_id, payer, exchange["id"]),
         "event": api.events(1)[0]["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
@@ -189,6 +205,23 @@ def _given_up(engine: Engine, platform_id: UUID, payment: str) -> str:
             connection, platform_id, "payment", {"payment": payment}, "x", datetime.now(UTC), 5
         )
     return encode("dead_letter", made)
+
+
+def _told(
+    api: Api, engine: Engine, platform_id: UUID, member: str, exchange: str
+) -> dict[str, str]:
+    """Tell a member of what happened, and give them a link; return the ids of both."""
+    now = datetime.now(UTC)
+    with db.transaction(engine, platform_id) as connection:
+        ids = decode("member", member), decode("exchange", exchange)
+        links.make(connection, platform_id, *ids, "reminder", now, public_url="http://tierce.test")
+    api.events(1)  # there is something to tell, and no transaction that keeps it back
+    while make.make(engine, now):
+        pass
+    return {
+        "message": api.read("/v1/messages")["data"][0]["id"],
+        "link": api.read(f"/v1/members/{member}/links")["data"][0]["id"],
+    }
 
 
 def _warned(api: Api, engine: Engine, platform_id: UUID, payment: str) -> str:

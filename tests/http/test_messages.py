@@ -97,6 +97,7 @@ def proposed(api: Api, engine: Engine) -> Deal:
 def paid(api: Api, engine: Engine) -> Deal:
     """A sale whose payment is protected."""
     deal = _deal(api, engine, agreed=True)
+    deal.tell()
     deal.fund()
     assert deal.state() == "active"
     return deal
@@ -312,7 +313,6 @@ def test_a_revoked_link_opens_nothing_and_says_how_to_get_another(
 
 
 def test_every_link_of_a_member_can_be_revoked_at_once(paid: Deal, anonymous: Api) -> None:
-    paid.tell()
     link, other = paid.link(paid.payer), paid.link(paid.payee)
     ended = paid.api.made(f"/v1/members/{paid.payer['id']}/links/revoke")
     assert ended["links"] >= 2

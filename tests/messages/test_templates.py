@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from ledger.units import Unit, iso
+from service.events import catalogue
 from service.messages import words
 from service.messages.compose import compose
 from service.messages.rules import RULES, TEMPLATES
@@ -196,3 +197,9 @@ def test_every_line_of_the_table_names_a_template_once_for_each_side() -> None:
     for event, tells in RULES.items():
         assert tells, event
         assert len({(tell.template, tell.to) for tell in tells}) == len(tells), event
+
+
+def test_every_event_that_is_told_is_one_that_can_happen() -> None:
+    assert set(RULES) <= set(catalogue.TYPES)
+    assert "message.bounced" in catalogue.TYPES
+    assert "message.bounced" not in RULES  # who cannot be reached is not told of it
