@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, RowMapping, delete, text
+from sqlalchemy import Connection, RowMapping, delete, text
 
 from service import db
 from service.events import outbox
@@ -26,13 +26,11 @@ _LOCK: Final = text(
     "SELECT * FROM service.exchange WHERE platform_id = :platform_id AND id = ANY(:ids) "
     "ORDER BY id FOR NO KEY UPDATE"
 )
-_READ: Final = text(
-    "SELECT * FROM service.exchange WHERE platform_id = :platform_id AND id = ANY(:ids)"
-)
-# A second statement, so that under READ COMMITTED it sees what the lock had to wait for.
-_PARTS: Final = text(
-    """
-    SELECT e.id,
+# Under a lock a second statement, so that under READ COMMITTED it sees what the lock had to wait
+# for. Without one the same statement reads the exchange too: a step that commits between two would
+# be seen by half.
+_PARTS: Final = """
+    SELECT e.*,
            (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.position) FROM service.leg l
              WHERE l.platform_id = e.platform_id AND l.exchange_id = e.id) AS legs,
            (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.position) FROM service.checkpoint c
@@ -66,7 +64,8 @@ _PARTS: Final = text(
     JOIN service.member payee ON payee.platform_id = e.platform_id AND payee.id = e.payee_id
     WHERE e.platform_id = :platform_id AND e.id = ANY(:ids)
     """
-)
+_WHOLE: Final = text(_PARTS)
+_REST: Final = text(_PARTS.replace("e.*", "e.id", 1))
 
 
 def load(
@@ -74,16 +73,17 @@ def load(
 ) -> dict[UUID, Exchange]:
     """Return the exchanges that exist among ``ids``; with ``lock``, held in id order."""
     wanted = {"platform_id": platform_id, "ids": list(ids)}
-    rows = connection.execute(_LOCK if lock else _READ, wanted).mappings().all()
+    rows = connection.execute(_LOCK if lock else _WHOLE, wanted).mappings().all()
     if not rows:
         return {}
-    parts = {row.id: row for row in connection.execute(_PARTS, wanted)}
+    rest = connection.execute(_REST, wanted).mappings().all() if lock else rows
+    parts = {row["id"]: row for row in rest}
     payees_of = _readiness(connection, platform_id, rows, lock=lock)
     return {
         row["id"]: from_row(
             row,
-            parts[row["id"]].legs or [],
-            parts[row["id"]].checkpoints,
+            parts[row["id"]]["legs"] or [],
+            parts[row["id"]]["checkpoints"],
             payees_of.get((row["provider"], row["payee_id"])),
             _around(parts[row["id"]]),
         )
@@ -91,8 +91,10 @@ def load(
     }
 
 
-def _around(row: Row[Any]) -> Surroundings:
-    return surroundings(row.payer_place, row.payee_place, row.pauses or [], row.unreached or [])
+def _around(row: RowMapping) -> Surroundings:
+    return surroundings(
+        row["payer_place"], row["payee_place"], row["pauses"] or [], row["unreached"] or []
+    )
 
 
 @dataclass(frozen=True, slots=True)
