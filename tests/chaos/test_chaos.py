@@ -69,6 +69,7 @@ def test_killing_loses_nothing_repeats_nothing_and_breaks_no_promise(
     load = Load(instance.urls, opened.sandbox_key, chaos_seed, elder.age, shoppers=3)
     deeds = plan(chaos_seed, sorted(instance.killable), chaos_seconds)
     killer = Killer(instance.killable, deeds)
+    began = time.monotonic()
     load.start()
     killer.start()
     killer.join()
@@ -76,12 +77,14 @@ def test_killing_loses_nothing_repeats_nothing_and_breaks_no_promise(
     told = load.finish()
     receiver.behave()
     print(f"\n--chaos-seed={chaos_seed}: killed {dict(killer.kills)}")
+    print(f"load ended after {time.monotonic() - began:.0f} s")
     print(f"{len(told.lived)} lives, {told.answers} answers, troubles {dict(told.troubles)}")
 
     assert instance.fallen() == [], instance.last_words()
     assert told.failures == [], instance.last_words()
     settle(aftermath, told, elder, instance)
     written, arrivals = aftermath.written(), receiver.arrivals()
+    print(f"settled after {time.monotonic() - began:.0f} s")
     print(f"{len(written)} events, {len(arrivals)} arrivals; the receiver {dict(receiver.habits)}")
 
     assert killer.kills == Counter(deed.name for deed in deeds if deed.kills)
