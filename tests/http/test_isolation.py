@@ -97,6 +97,8 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "endpoint": "platform",
         "secret": "whsec_0123456789",
     },
+    "advance_sandbox_clock": lambda _m: {"by": "PT1S"},
+    "create_sandbox_script": lambda m: {"member": m, "script": "stays_silent"},
     "act_on_sandbox_payment": lambda _m: {"outcome": "succeed"},
     "give_back": lambda _m: {
         "amount": 1,
