@@ -166,6 +166,17 @@ def broker(redis_url: str | None) -> redis.Redis:
     )
 
 
+def answers(redis_url: str | None) -> bool:
+    """Tell whether a broker answers, within half a second; without one it does not."""
+    if redis_url is None:
+        return False
+    with broker(redis_url) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
 def begin(client: redis.Redis, name: str) -> None:
     """Take a wake-up's mark away as its task begins: what is committed from now on wakes again."""
     try:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
-from service.db import transaction
+from service.db import SYSTEM, transaction
 from service.ids import encode, uuid7
-from service.operations import dead_letters
+from service.operations import dead_letters, outages
 from tests.http.client import Api, problem
 
 
@@ -105,3 +105,17 @@ def test_an_address_that_is_not_there_is_one_label_however_it_is_spelt(
     text = operator.get("/metrics").text
     assert "/v1/nothing" not in text
     assert 'route="unknown",status="4xx"' in text
+
+
+def test_readiness_tells_what_is_missing_to_anybody_and_nothing_else(
+    anonymous: Api, engine: Engine
+) -> None:
+    with transaction(engine, SYSTEM) as connection:
+        connection.execute(text("DELETE FROM service.heartbeat WHERE kind = 'worker'"))
+    found = anonymous.read("/readyz")
+    assert (found["status"], found["broker"], found["worker"]) == ("ready", "answers", "not seen")
+    with transaction(engine, SYSTEM) as connection:
+        outages.beat(connection, "worker:test", "worker", datetime.now(UTC))
+    found = anonymous.read("/readyz")
+    assert set(found) == {"status", "database", "broker", "worker"}
+    assert found["worker"] == "alive"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic import Field
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from migrations.run import head
-from service import db
+from service import clock, db
 from service.http.edge import edge_of, json_response
 from service.http.schemas.base import Answer
+from service.operations import outages
+from service.wake import answers
 
 router = APIRouter(tags=["Instance"])
 
@@ -28,6 +34,12 @@ class Ready(Answer):
 
     status: Literal["ready", "not_ready"]
     database: str
+    broker: Literal["answers", "does not answer", "not asked"] = Field(
+        description="Without it work waits for the worker's schedule; requests are served."
+    )
+    worker: Literal["alive", "not seen", "not asked"] = Field(
+        description="Without one nothing moves by itself; requests are served."
+    )
 
 
 class Jwks(Answer):
@@ -51,16 +63,41 @@ async def livez() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """The database answers, and is at the revision that this version of the service needs."""
+    edge = edge_of(request)
     try:
-        found = await edge_of(request).run(
-            db.SYSTEM,
-            lambda c: c.execute(text("SELECT version_num FROM tierce_migration")).scalar(),
+        found, seen = await edge.run(db.SYSTEM, partial(_state, clock.now()))
+    except (SQLAlchemyError, OSError) as error:
+        # One without our tables has not been migrated yet.
+        return _not_ready(
+            "is not migrated" if isinstance(error, ProgrammingError) else "does not answer"
         )
-    except (SQLAlchemyError, OSError):
-        return json_response({"status": "not_ready", "database": "does not answer"}, 503)
     if found != head():
-        return json_response({"status": "not_ready", "database": f"at revision {found}"}, 503)
-    return json_response({"status": "ready", "database": f"at revision {found}"})
+        return _not_ready(f"at revision {found}")
+    up = await run_in_threadpool(answers, edge.settings.redis_url)
+    return json_response(
+        {
+            "status": "ready",
+            "database": f"at revision {found}",
+            "broker": "answers" if up else "does not answer",
+            "worker": "alive" if seen else "not seen",
+        }
+    )
+
+
+def _state(now: datetime, connection: Connection) -> tuple[str | None, bool]:
+    """Return the revision, and whether a worker was seen within a minute."""
+    revision: str | None = connection.execute(
+        text("SELECT version_num FROM tierce_migration")
+    ).scalar()
+    if revision != head():
+        return revision, False
+    seen = outages.last_seen(connection).get("worker")
+    return revision, seen is not None and now - seen < timedelta(minutes=1)
+
+
+def _not_ready(database: str) -> Response:
+    body = {"status": "not_ready", "database": database}
+    return json_response({**body, "broker": "not asked", "worker": "not asked"}, 503)
 
 
 @router.get(

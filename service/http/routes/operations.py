@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-import redis
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +30,7 @@ from service.http.schemas.operations import (
 from service.ids import encode
 from service.operations import dead_letters, metrics, outages, queues
 from service.platforms.clocks import now_at
-from service.wake import broker
+from service.wake import answers
 
 router = APIRouter(tags=["Operations"], route_class=StrictRoute)
 
@@ -228,16 +227,6 @@ async def show_metrics(request: Request) -> Response:
     edge = edge_of(request)
     now = clock.now()
     reading = await edge.run(db.SYSTEM, lambda c: queues.read(c, now))
-    up = await run_in_threadpool(_broker_answers, edge.settings.redis_url)
+    up = await run_in_threadpool(answers, edge.settings.redis_url)
     text = metrics.render(queues.registry_of(reading, broker_up=up))
     return Response(text, media_type=metrics.CONTENT_TYPE)
-
-
-def _broker_answers(url: str | None) -> bool:
-    if url is None:
-        return False
-    with broker(url) as client:
-        try:
-            return bool(client.ping())
-        except redis.RedisError:
-            return False
