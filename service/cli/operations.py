@@ -10,22 +10,17 @@ from uuid import UUID
 
 from sqlalchemy import Engine, RowMapping
 
-from service import clock, db
+from service import clock, db, reruns
 from service.cli import commands
 from service.cli.home import database
 from service.cli.terminal import complain, say
 from service.config import Settings
-from service.events import replays
-from service.exchanges import poison
 from service.ids import decode, encode
-from service.messages import make
 from service.operations import dead_letters
 from service.platforms.clocks import now_at
 
 #: How many are shown at once, and how many are taken up in one transaction.
 _PAGE: Final = 100
-#: Each room says on loading how its work is taken up again.
-_ROOMS: Final = (poison, replays, make)
 
 
 def letter_id(text: str) -> UUID:
@@ -99,7 +94,7 @@ def _retry(engine: Engine, letter: UUID) -> None:
     with db.transaction(engine, db.SYSTEM) as connection:
         platform_id = dead_letters.platform_of(connection, letter)
         at = now_at(connection, platform_id, clock.now())
-        row = dead_letters.retry(connection, platform_id, letter, at)
+        row = reruns.retry(connection, platform_id, letter, at)
     say(f"{encode('dead_letter', letter)}  {row['work']}  {row['resolution']}")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service import clock, db
+from service import clock, db, reruns
 from service.http.auth import Actor, Operator, operator, platform_key, scraper
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
@@ -112,7 +112,7 @@ async def retry_dead_letter(
     edge = edge_of(request)
 
     def work(connection: Connection, now: datetime) -> Answer:
-        row = dead_letters.retry(connection, actor.platform_id, dead_letter, now)
+        row = reruns.retry(connection, actor.platform_id, dead_letter, now)
         return Answer(_letter(row))
 
     response = await once(request, edge, actor, key, work)
@@ -160,9 +160,7 @@ async def retry_any_dead_letter(
     def work(connection: Connection, now: datetime) -> Answer:
         platform_id = dead_letters.platform_of(connection, dead_letter)
         at = now_at(connection, platform_id, now)
-        return Answer(
-            _anybodys_letter(dead_letters.retry(connection, platform_id, dead_letter, at))
-        )
+        return Answer(_anybodys_letter(reruns.retry(connection, platform_id, dead_letter, at)))
 
     response = await once(request, edge, actor, key, work)
     edge.wake()
