@@ -82,6 +82,8 @@ Script = Callable[[str, int], Reply]
 class _Path:
     script: Script = field(default=lambda _event, _number: OK)
     arrivals: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
 
 
 class Sink:
@@ -149,10 +151,21 @@ class Sink:
             time.sleep(0.01)
         return found
 
-    async def _close(self) -> None:
-        self._server.close()
+    def most_at_once(self, path: str = "/hook") -> int:
+        """Return how many messages at most were being answered at the same time."""
+        return self._paths[path].most_at_once
+
+    def hang_up(self) -> None:
+        """End all connections, with whatever they wait for."""
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
         for writer in list(self._open):
             writer.transport.abort()
+
+    async def _close(self) -> None:
+        self._server.close()
+        self._abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -178,13 +191,23 @@ class Sink:
         headers = {k.strip().lower(): v.strip() for k, v in (one.split(":", 1) for one in rest)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         path = line.split(" ")[1]
-        reply = self._keep(path, headers, body)
-        if reply.hang:
-            await asyncio.Event().wait()
-        await asyncio.sleep(reply.after_seconds)
-        if reply.hang_up:
+        reply, one = self._keep(path, headers, body), self._paths[path]
+        one.at_once += 1
+        one.most_at_once = max(one.most_at_once, one.at_once)
+        try:
+            if reply.hang:
+                await reader.read()  # until the sender has enough of it
+            await asyncio.sleep(reply.after_seconds)
+        finally:
+            one.at_once -= 1
+        if reply.hang or reply.hang_up:
             return False
-        told = [f"content-length: {len(reply.body)}", *(f"{k}: {v}" for k, v in reply.headers)]
+        length = (
+            ()
+            if "content-length" in dict(reply.headers)
+            else (("content-length", len(reply.body)),)
+        )
+        told = [f"{name}: {value}" for name, value in (*length, *reply.headers)]
         head = "\r\n".join([f"HTTP/1.1 {reply.status} Told", *told, "", ""])
         writer.write(head.encode() + reply.body)
         await writer.drain()
