@@ -69,7 +69,7 @@ def tell_sandbox(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         with db.transaction(desk.engine, platform_id) as connection:
             inbox.receive(connection, platform_id, sandbox.name, event, now)
 
-    return sandbox.tick(deliver, now, only)
+    return sandbox.tick(deliver, only)
 
 
 _CLAIM: Final = swept(

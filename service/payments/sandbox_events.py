@@ -73,21 +73,15 @@ class SandboxEvents(SandboxTime, ABC):
     def _settle(self, connection: Connection, now: datetime, only: UUID | None) -> None:
         """Let everything happen that is due at ``now``, on one platform or on those without."""
 
-    def tick(
-        self,
-        deliver: Callable[[UUID, bytes, str], None],
-        now: datetime | None = None,
-        only: UUID | None = None,
-    ) -> int:
+    def tick(self, deliver: Callable[[UUID, bytes, str], None], only: UUID | None = None) -> int:
         """Let due objects settle and deliver due events; return how many events were delivered.
 
         ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
         event is told again after a crash between its delivery and its mark, as real ones are.
-        ``now``: when it is due, by default now. ``only`` keeps to one platform; without it, to
-        those that have no clock of their own.
+        ``only`` keeps to one platform; without it, to those that have no clock of their own.
         """
-        now = self._clock() if now is None else now
         with db.transaction(self._engine, db.SYSTEM) as connection:
+            now = self._clock() if only is None else self._now(connection, only)
             self._settle(connection, now, only)
             due = connection.execute(
                 clocks.swept(

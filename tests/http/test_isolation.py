@@ -138,6 +138,7 @@ _NAMED: Final = (
     "webhook_endpoint",
     "message",
     "link",
+    "script",
 )
 #: What an address needs beside its path.
 QUERIES: Final = {
@@ -194,6 +195,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         )["id"],
         **_told(api, engine, platform_id, payer, exchange["id"]),
         "event": api.events(1)[0]["id"],
+        "script": api.made("/v1/sandbox/scripts", BODIES["create_sandbox_script"](payer))["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
         "unit": "EUR",
         "account": f"member:{payer}",
