@@ -23,7 +23,8 @@ from tests.chaos.history import Arrival, Written, check_deliveries, check_number
 from tests.chaos.instance import Instance
 from tests.chaos.killer import Killer, plan
 from tests.chaos.load import Load, Told
-from tests.chaos.receiver import Receiver
+from tests.chaos.receiver import Flaky
+from tests.events.sink import Sink
 
 SETTLE_SECONDS = 120.0
 HURRY_SECONDS = 3.0
@@ -38,22 +39,21 @@ def engine(instance: Instance) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def receiver(chaos_seed: int) -> Iterator[Receiver]:
+def receiver(chaos_seed: int) -> Iterator[Flaky]:
     """A flaky receiver of webhooks."""
-    receiver = Receiver(random.Random(chaos_seed))
-    yield receiver
-    receiver.close()
+    with Sink() as sink:
+        yield Flaky(sink, random.Random(chaos_seed))
 
 
 @pytest.mark.timeout(900)
 def test_killing_loses_nothing_repeats_nothing_and_breaks_no_promise(
-    instance: Instance, engine: Engine, receiver: Receiver, chaos_seconds: float, chaos_seed: int
+    instance: Instance, engine: Engine, receiver: Flaky, chaos_seconds: float, chaos_seed: int
 ) -> None:
     opened = opening.open_platform(engine, "Chaos", now())
     platform_id = decode("platform", opened.sandbox)
     with transaction(engine, platform_id) as connection:
         units.define(connection, platform_id, "HOURS", "Hours", 2, 1_000_000)
-        _row, receiver.secret = endpoints.create(
+        _row, secret = endpoints.create(
             connection,
             Sealer(instance.code_key),
             platform_id,
@@ -93,7 +93,7 @@ def test_killing_loses_nothing_repeats_nothing_and_breaks_no_promise(
     assert check_numbers(written) == []
     assert check_timers(written) == []
     assert aftermath.untold() == []
-    assert receiver.forged == []
+    assert receiver.unsigned(secret) == []
     assert check_deliveries(written, arrivals) == []
     proof = books.prove(engine)
     assert proof.entries > 0
