@@ -85,7 +85,10 @@ def play(base_url: str, key: str, say: Say) -> bool:
 
 
 def _join(client: Client, name: str) -> Party:
-    body = {"external_id": f"demo-{secrets.token_hex(6)}", "name": name, "locale": "fr"}
+    id_ = f"demo-{secrets.token_hex(6)}"
+    # A sandbox writes to nobody: what this member is told is read in /dev/mailbox.
+    email = f"{id_}@example.org"
+    body = {"external_id": id_, "name": name, "locale": "fr", "email": email}
     member = client.post("/v1/members", body)
     token = client.post(f"/v1/members/{member['id']}/tokens", {"ttl_seconds": 900})
     return Party(member["id"], name, token["token"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -142,7 +142,7 @@ def _run(
     say(f"\n{proof}")
     if once:
         return 0 if held and not proof.problems else 1
-    say(_what_next(home, address, found, environment["TIERCE_WORKER_METRICS_PORT"]))
+    say(_what_next(home, address, found, environment))
     return _watch(signals, children, _embedded(home, settings))
 
 
@@ -154,6 +154,7 @@ Tierce is up. Ctrl-C stops it; the data stay in {home}.
   demo platform  {platform}
   sandbox key    {key}
   operator key   in {home}/secrets/operator.key
+  mailbox        {mailbox}
   metrics        {url}/metrics (with the operator key); the worker's {metrics}
   logs           {home}/log/
 
@@ -168,12 +169,19 @@ Try next:
 """
 
 
-def _what_next(home: Home, address: Address, found: seed.Demo, metrics_port: str) -> str:
+def _what_next(
+    home: Home, address: Address, found: seed.Demo, environment: Mapping[str, str]
+) -> str:
+    shown = environment["TIERCE_DEV_PAGES"] == "true"
+    metrics_port = environment["TIERCE_WORKER_METRICS_PORT"]
     return _WHAT_NEXT.format(
         home=home.folder,
         url=address.url,
         platform=found.platform,
         key=found.api_key,
+        mailbox=f"{address.url}/dev/mailbox"
+        if shown
+        else "only on loopback, or by TIERCE_DEV_PAGES",
         metrics=f"http://{HOST}:{metrics_port}/metrics",
     )
 

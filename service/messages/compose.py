@@ -59,6 +59,7 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
         "paragraphs": paragraphs(fill(said["text"], variables)),
         "button": said["button"],
         "url": url,
+        "link": fill(words["link"], {"button": said["button"]}),
         "careful": words["careful"],
         "footer": fill(words["footer"], variables),
     }
@@ -68,5 +69,5 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
 def _plain(parts: Mapping[str, Any]) -> str:
     lines = [parts["greeting"], *parts["paragraphs"]]
     if parts["url"] is not None:
-        lines += [f"{parts['button']}:\n{parts['url']}", parts["careful"]]
+        lines += [f"{parts['link']}\n{parts['url']}", parts["careful"]]
     return "\n\n".join([*lines, f"-- \n{parts['footer']}"]) + "\n"

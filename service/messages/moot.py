@@ -22,10 +22,16 @@ _WHILE: Final = {
     "payment_failed": {State.AGREED},
     "in_review": {State.IN_REVIEW},
 }
+#: News that the end of the exchange tells better.
+_OVERTAKEN: Final = frozenset(
+    {"agreed", "payment_protected", "checkpoint_met", "offer_rejected", "offer_withdrawn"}
+)
 
 
 def is_moot(exchange: Exchange, member_id: UUID, template: str, facts: Mapping[str, Any]) -> bool:
-    """Tell whether a message asks its member for what they need not do any more."""
+    """Tell whether a message asks its member for what they need not do, or speaks of the past."""
+    if template in _OVERTAKEN:
+        return exchange.state in TERMINAL or (template == "agreed" and _is_paid(exchange))
     if template not in OVER_WITH_EXCHANGE:
         return False
     if exchange.state in TERMINAL:
@@ -39,6 +45,10 @@ def is_moot(exchange: Exchange, member_id: UUID, template: str, facts: Mapping[s
         return True
     asks_for_word = template == "other_confirmed" or about == "confirm_by"
     return asks_for_word and _has_confirmed(exchange, member_id, facts.get("checkpoint"))
+
+
+def _is_paid(exchange: Exchange) -> bool:
+    return bool(exchange.legs) and exchange.funded_at is not None
 
 
 def _has_confirmed(exchange: Exchange, member_id: UUID, checkpoint: str | None) -> bool:

@@ -391,6 +391,24 @@ def test_what_was_done_while_its_message_waited_is_not_asked_for(street: Street)
     assert ("other_confirmed", "suppressed", "over") in _states(street, street.payee)
 
 
+def test_who_has_paid_already_is_not_said_to_have_to_pay(street: Street) -> None:
+    exchange = street.sale()
+    street.make()
+    street.funded(exchange)
+    street.send()
+    assert _states(street, street.payee) == [("agreed", "suppressed", "over")]
+
+
+def test_a_sandbox_shows_what_would_have_been_sent_on_the_way(sandbox_street: Street) -> None:
+    exchange = sandbox_street.funded(sandbox_street.sale())
+    sandbox_street.both_confirm(exchange)
+    sandbox_street.tell()
+    assert {state for _template, state, _why in _states(sandbox_street, sandbox_street.payer)} == {
+        "sent"
+    }
+    assert "payment_needed" in sandbox_street.told(sandbox_street.payer)
+
+
 def test_a_reminder_of_what_is_done_is_not_sent_and_another_is(street: Street) -> None:
     exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
     street.tell()

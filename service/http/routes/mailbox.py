@@ -68,5 +68,7 @@ async def read_mailbox(request: Request, message: str) -> Response:
     if not found:
         raise NotFound("No message with this id.")
     written = dict(found[0])
+    # The button leads out of the frame: no page lets itself be framed.
+    written["html"] = written["html"].replace("<head>", '<head><base target="_top">', 1)
     links = re.findall(rf"{re.escape(edge.settings.public_url)}/l/[\w-]+", written["plain"])
     return _page(one=written, link=links[0] if links else None)
