@@ -239,8 +239,9 @@ def _look_for_ours(
     since, until = midnight(day), midnight(day) + _DAY
     # Hour by hour: a page of a day that the provider knows nothing of must not cost a whole day.
     hours = [since + count * _HOUR for count in range(24)]
-    if not any(_has_unmatched(engine, provider.name, platform_id, hour) for hour in hours):
-        return
+    with db.transaction(engine, platform_id) as connection:
+        if not any(_has_unmatched(connection, provider.name, platform_id, hour) for hour in hours):
+            return
     for first, last in ((since - _DAY, since), (until, min(until + 2 * _DAY, now))):
         for lines in _read(provider, platform_id, first, last) if first < last else ():
             with db.transaction(engine, platform_id) as connection:
@@ -254,9 +255,10 @@ def _look_for_ours(
                 after = _keep_ours(connection, platform_id, provider.name, hour, after, now)
 
 
-def _has_unmatched(engine: Engine, provider: str, platform_id: UUID, hour: datetime) -> bool:
-    with db.transaction(engine, platform_id) as connection:
-        return bool(unmatched(connection, platform_id, provider, hour, hour + _HOUR, limit=1))
+def _has_unmatched(
+    connection: Connection, provider: str, platform_id: UUID, hour: datetime
+) -> bool:
+    return bool(unmatched(connection, platform_id, provider, hour, hour + _HOUR, limit=1))
 
 
 def _keep_ours(
