@@ -82,7 +82,7 @@ class _Ready:
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """A message that does not go now: suppressed for a reason, or held until an instant."""
+    """A message that does not go now: for a reason, or held until an instant."""
 
     state: str
     reason: str | None = None
@@ -187,7 +187,8 @@ def _way(
     bad = addresses.bad(connection, *key)
     good = [(one, at) for one, at in known if bad.get(one) != addresses.fingerprint(at)]
     if not good:
-        return _Stop("suppressed", "address_bounced")
+        # Nobody chose this: whoever is reminded there was not reached, and is not held to it.
+        return _Stop("failed", "address_bounced")
     # Nobody who exists only in a sandbox is ever written to, whatever address they were given.
     if not sandbox:
         usable = [line for line in good if line[0] in channels.real]

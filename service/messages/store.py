@@ -13,8 +13,6 @@ from ledger.refusals import Refusal
 from service.messages import addresses, links
 from service.messages.tables import message, message_text
 
-STATES: Final = ("waiting", "held", "sending", "sent", "failed", "bounced", "suppressed")
-
 
 class MessageNotFound(Refusal):
     """No such message on this platform."""
@@ -37,7 +35,6 @@ def page(
     member_id: UUID | None = None,
     exchange_id: UUID | None = None,
     states: Sequence[str] | None = None,
-    channel: str | None = None,
 ) -> Sequence[RowMapping]:
     """Return up to ``limit`` messages, newest first, older than ``after``."""
     query = select(message).where(message.c.platform_id == platform_id)
@@ -49,8 +46,6 @@ def page(
         query = query.where(message.c.exchange_id == exchange_id)
     if states:
         query = query.where(message.c.state.in_(states))
-    if channel is not None:
-        query = query.where(message.c.channel == channel)
     return connection.execute(query.order_by(message.c.id.desc()).limit(limit)).mappings().all()
 
 

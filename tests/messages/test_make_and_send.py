@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from service import db
 from service.exchanges.kinds import Role
-from service.messages import addresses, send
+from service.messages import addresses, send, words
 from service.messages.addresses import Preference
 from service.messages.bounces import ReturnPath
 from service.messages.channels import Channels
@@ -142,7 +142,7 @@ def test_a_refused_address_bounces_is_told_and_is_not_used_again(
     street.funded(first)
     street.tell()
     held_back = street.messages(street.payer)[-1]
-    assert (held_back["state"], held_back["reason"]) == ("suppressed", "address_bounced")
+    assert (held_back["state"], held_back["reason"]) == ("failed", "address_bounced")
     street.person(street.payer, email="new@example.org")
     street.both_confirm(first)
     street.tell()
@@ -374,6 +374,39 @@ def test_what_nobody_has_to_do_any_more_is_not_asked(street: Street, office: Pos
     (message,) = street.messages(street.payer)
     assert (message["state"], message["reason"]) == ("suppressed", "over")
     assert office.got == []
+
+
+def test_silence_is_met_with_reminders_in_the_member_s_words_and_day(
+    street: Street, office: PostOffice
+) -> None:
+    street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
+    street.tell()
+    while not street.events_of("exchange.reminder"):
+        street.pass_time(hours=1)
+        street.tell()
+    # Sent when it was made: a reminder is planned for a decent hour.
+    assert _states(street, street.payer)[-1] == ("reminder", "sent", None)
+    assert street.told(street.payee) == []
+    said = office.got[-1].text()
+    assert "attend encore quelque chose de vous : répondre à la proposition." in said
+    (told,) = street.events_of("exchange.reminder")
+    due = words.instant(datetime.fromisoformat(told["due_at"]), "Europe/Paris", "fr")
+    assert f"Vous avez jusqu'au {due}." in said
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+def test_who_was_reminded_at_an_address_that_bounced_was_not_reached(
+    street: Street, office: PostOffice, told_before: bool
+) -> None:
+    office.at_recipient[street.email(street.payer)] = "550 5.1.1 Nobody"
+    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
+    if told_before:
+        street.tell()
+    while not street.events_of("exchange.reminder"):
+        street.pass_time(hours=1)
+    street.tell()
+    assert {state for _t, state, _why in _states(street, street.payer)} <= {"bounced", "failed"}
+    assert Role.PAYER in street.read(exchange).around.unreached
 
 
 def test_what_was_done_while_its_message_waited_is_not_asked_for(street: Street) -> None:

@@ -28,8 +28,8 @@ class MessageOut(Answer):
         description="mailbox: it was kept here and reached nobody, as all of a sandbox do."
     )
     state: State = Field(
-        description="held: it waits for a decent hour. suppressed: not sent, see reason; reach "
-        "the member yourself."
+        description="held: it waits for a decent hour. failed, bounced: it could not be "
+        "delivered. suppressed: it was not sent. For both see reason."
     )
     reason: str | None
     attempts: int
