@@ -30,6 +30,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from disputes import outcomes, reasons
+from disputes import refusals as cases
 from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events import catalogue, endpoints, guard, replays, signing
@@ -104,6 +106,19 @@ STATUS: Final[dict[type[Refusal], int]] = {
     sandbox.TooFarAhead: 422,
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
+    cases.CaseClosed: 409,
+    cases.NotNowInCase: 409,
+    cases.TooSoon: 409,
+    cases.NotYourCase: 404,
+    cases.NotYourTurn: 403,
+    cases.NothingOpen: 409,
+    cases.AlreadyAccepted: 409,
+    cases.AlreadyVoted: 409,
+    cases.OutcomeNotOpen: 422,
+    cases.ReasonsMissing: 422,
+    cases.ChallengeUsed: 409,
+    outcomes.SplitInvalid: 422,
+    reasons.UnknownReason: 422,
     members.MemberErased: 409,
     pauses.PauseNotFound: 404,
     pauses.InvalidPause: 422,

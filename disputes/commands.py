@@ -1,0 +1,113 @@
+"""What is asked of a case and what a step changes: the values, and what all acts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from disputes import clocks
+from disputes.model import Case, Stage
+from disputes.outcomes import Outcome, effect
+from disputes.reasons import REASONS, SILENCE, Reason
+from disputes.refusals import OutcomeNotOpen
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What somebody asks of a case. ``id`` names what it makes: an offer, a proposal, a ruling.
+
+    One of ``member_id`` and ``mediator_id`` is set, none for the clock.
+    """
+
+    step: str
+    id: UUID
+    member_id: UUID | None = None
+    mediator_id: UUID | None = None
+    outcome: Outcome | None = None
+    split: Mapping[UUID, int] | None = None
+    text: str = ""
+    reason_code: str = ""
+    #: The offer or proposal that is answered.
+    about: UUID | None = None
+    #: A decision of this weight is read by a second mediator before it is told.
+    needs_second: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the case's journal: what happened, by whom."""
+
+    type: str
+    actor: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Move:
+    """What a step changes. ``settlement`` is set when value is to find its outcome now."""
+
+    case: Case
+    entries: list[Entry] = field(default_factory=list)
+    settlement: Mapping[UUID, int] | None = None
+    #: The claim is gone: what was frozen goes on as before.
+    resumed: bool = False
+    #: The case needs somebody who is not (any more) on it, other than these.
+    draw: bool = False
+
+
+def reason_of(case: Case) -> Reason:
+    """Return the reason of a case as data."""
+    return REASONS.get(case.reason, SILENCE)
+
+
+def actor_of(case: Case, command: Command) -> str:
+    """Return who acts as the journal names them: a side, a mediator, or the clock."""
+    if command.mediator_id is not None:
+        return f"mediator:{command.mediator_id}"
+    side = None if command.member_id is None else case.side_of(command.member_id)
+    return "clock" if side is None else str(side)
+
+
+def enter(case: Case, stage: Stage, now: datetime) -> Case:
+    due_at = clocks.due(stage, now, case.decide_by, gentle=case.gentle)
+    return replace(case, stage=stage, stage_since=now, due_at=due_at, offer=None, proposal=None)
+
+
+def close(move: Move, outcome: Outcome, to_payee: Mapping[UUID, int], now: datetime) -> Move:
+    """End the case with an outcome, or let the goods go back first."""
+    if outcome is Outcome.RETURN_THEN_REFUND:
+        move.case = replace(enter(move.case, Stage.RETURNING, now), outcome=outcome)
+        move.entries.append(Entry("return_awaited", "clock"))
+        return move
+    move.case = replace(
+        move.case,
+        stage=Stage.CLOSED,
+        stage_since=now,
+        outcome=outcome,
+        settlement=to_payee,
+        closed_at=now,
+        offer=None,
+        proposal=None,
+    )
+    move.settlement = to_payee
+    move.entries.append(Entry("closed", "clock", {"outcome": outcome, "to_payee": said(to_payee)}))
+    return move
+
+
+def said(to_payee: Mapping[UUID, int]) -> dict[str, int]:
+    return {str(line): amount for line, amount in to_payee.items()}
+
+
+def effect_of(case: Case, command: Command) -> tuple[Outcome, dict[UUID, int]]:
+    reason = reason_of(case)
+    outcome = command.outcome
+    if outcome is None or outcome not in reason.outcomes:
+        raise OutcomeNotOpen(
+            f"This case can end in: {', '.join(sorted(reason.outcomes))}.",
+            pointer="/outcome",
+            outcomes=sorted(reason.outcomes),
+        )
+    return outcome, effect(outcome, case.lines, reason.presumed, command.split)

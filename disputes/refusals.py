@@ -1,0 +1,71 @@
+"""Why a step of a case is refused: one class a reason, each with a stable code."""
+
+from __future__ import annotations
+
+from ledger.refusals import Refusal
+
+
+class CaseClosed(Refusal):
+    """The case has ended."""
+
+    code = "case_closed"
+
+
+class NotNowInCase(Refusal):
+    """The step does not fit the stage that the case is in."""
+
+    code = "not_now_in_case"
+
+
+class TooSoon(Refusal):
+    """The step may be taken later, not yet."""
+
+    code = "too_soon"
+
+
+class NotYourCase(Refusal):
+    """Neither a side of the case nor somebody to whom it is assigned."""
+
+    code = "not_your_case"
+
+
+class NotYourTurn(Refusal):
+    """The step is for the other side."""
+
+    code = "not_your_turn"
+
+
+class NothingOpen(Refusal):
+    """The offer or proposal to answer is not open (any more)."""
+
+    code = "nothing_open"
+
+
+class AlreadyAccepted(Refusal):
+    """This side has accepted the proposal; the other has not yet."""
+
+    code = "already_accepted"
+
+
+class AlreadyVoted(Refusal):
+    """This member of the panel has given their word."""
+
+    code = "already_voted"
+
+
+class OutcomeNotOpen(Refusal):
+    """An outcome that this case cannot have."""
+
+    code = "outcome_not_open"
+
+
+class ReasonsMissing(Refusal):
+    """A decision without reasons that both sides can read."""
+
+    code = "reasons_missing"
+
+
+class ChallengeUsed(Refusal):
+    """This side has asked for somebody else before."""
+
+    code = "challenge_used"

@@ -1,0 +1,206 @@
+"""Acts of decision and appeal, and of goods that go back first.
+
+Each act has the same shape, ``(case, command, now) -> Move``, so that ``acts`` can name it beside
+its step. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from disputes import clocks
+from disputes.commands import (
+    Command,
+    Entry,
+    Move,
+    actor_of,
+    close,
+    effect_of,
+    enter,
+    reason_of,
+    said,
+)
+from disputes.model import Appeal, Case, Ruling, Stage
+from disputes.outcomes import UNUSUAL, Outcome, effect
+from disputes.refusals import AlreadyVoted, ChallengeUsed, ReasonsMissing
+
+#: The reasons of a decision have at least so many characters: both sides are to understand them.
+LEAST_REASONS: Final = 100
+
+
+def _ruling(case: Case, command: Command, now: datetime) -> Ruling:
+    assert command.mediator_id is not None
+    outcome, to_payee = effect_of(case, command)
+    if len(command.text.strip()) < LEAST_REASONS or not command.reason_code:
+        raise ReasonsMissing(
+            f"Give a reason code, and at least {LEAST_REASONS} characters that both sides will "
+            "read and understand.",
+            pointer="/reasons",
+        )
+    by = (command.mediator_id,)
+    return Ruling(command.id, by, outcome, to_payee, command.reason_code, command.text, now)
+
+
+def decide(case: Case, command: Command, now: datetime) -> Move:
+    """Write a reasoned decision; one of weight is read by a second mediator first."""
+    ruling = _ruling(case, command, now)
+    if command.needs_second or ruling.outcome in UNUSUAL:
+        entered = enter(replace(case, ruling=ruling, second_id=None), Stage.SECOND_LOOK, now)
+        written = Entry("decision_written", actor_of(case, command))
+        return Move(entered, [written], draw=True)
+    return _tell(case, ruling, command, now)
+
+
+def _tell(case: Case, ruling: Ruling, command: Command, now: datetime) -> Move:
+    told = {
+        "outcome": ruling.outcome,
+        "to_payee": said(ruling.to_payee),
+        "reason_code": ruling.reason_code,
+        "reasons": ruling.reasons,
+    }
+    entered = enter(replace(case, ruling=ruling), Stage.APPEALABLE, now)
+    return Move(entered, [Entry("decided", actor_of(case, command), told)])
+
+
+def agree_with(case: Case, command: Command, now: datetime) -> Move:
+    """Agree with the decision: both sides are told."""
+    assert case.ruling is not None
+    return _tell(case, replace(case.ruling, seconded_by=command.mediator_id), command, now)
+
+
+def send_back(case: Case, command: Command, now: datetime) -> Move:
+    """Disagree: it is to be decided again."""
+    entered = enter(replace(case, ruling=None, second_id=None), Stage.DECISION, now)
+    sent = Entry("decision_sent_back", actor_of(case, command), {"text": command.text})
+    return Move(entered, [sent])
+
+
+def reassign(case: Case, _command: Command, now: datetime) -> Move:
+    """No word in time: somebody else takes the case, and the stage's clock begins anew."""
+    if case.stage is Stage.SECOND_LOOK:
+        gone, without = case.second_id, replace(case, second_id=None)
+    else:
+        gone, without = case.mediator_id, replace(case, mediator_id=None)
+    moved = replace(
+        without,
+        left=without.left | ({gone} if gone is not None else set()),
+        stage_since=now,
+        due_at=clocks.due(case.stage, now, case.decide_by, gentle=case.gentle),
+    )
+    return Move(moved, [Entry("reassigned", "clock", {"from": str(gone)})], draw=True)
+
+
+def challenge(case: Case, command: Command, now: datetime) -> Move:
+    """Ask for somebody else."""
+    assert command.member_id is not None
+    side = case.side_of(command.member_id)
+    assert side is not None
+    if case.challenges.get(side, 0):
+        raise ChallengeUsed("Each side can ask once for somebody else.")
+    used = {**case.challenges, side: 1}
+    on_it = {case.mediator_id, case.second_id, *(case.appeal.panel if case.appeal else ())}
+    moved = replace(
+        case,
+        challenges=used,
+        mediator_id=None,
+        second_id=None,
+        proposal=None,
+        left=case.left | {one for one in on_it if one is not None},
+    )
+    if case.stage is Stage.SECOND_LOOK:  # what was written by who is challenged is not kept
+        moved = enter(replace(moved, ruling=None), Stage.DECISION, now)
+    if case.appeal is not None and case.stage is Stage.APPEAL:
+        moved = replace(moved, appeal=replace(case.appeal, panel=(), votes={}))
+    return Move(moved, [Entry("challenged", side, {"text": command.text})], draw=True)
+
+
+def appeal(case: Case, command: Command, now: datetime) -> Move:
+    """Ask for other people: new facts, or an error of procedure."""
+    assert command.member_id is not None
+    side = case.side_of(command.member_id)
+    assert side is not None
+    appeal = Appeal(side, command.reason_code, command.text, now)
+    before = {one for one in (case.mediator_id, case.second_id) if one is not None}
+    entered = replace(enter(case, Stage.APPEAL, now), appeal=appeal, left=case.left | before)
+    told = {"ground": command.reason_code, "text": command.text}
+    return Move(entered, [Entry("appealed", side, told)], draw=True)
+
+
+def carry_out(case: Case, command: Command, now: datetime) -> Move:
+    """The decision holds: nobody appealed, or no other was reached in time."""
+    assert case.ruling is not None
+    type_ = "appeal_time_over" if command.step == "end_appeal_time" else "appeal_not_heard"
+    move = Move(case, [Entry(type_, "clock")])
+    return close(move, case.ruling.outcome, case.ruling.to_payee, now)
+
+
+def vote(case: Case, command: Command, now: datetime) -> Move:
+    """Give one's word on the appeal; what most of the panel decide alike holds."""
+    appeal = case.appeal
+    assert appeal is not None
+    assert command.mediator_id is not None
+    if command.mediator_id in appeal.votes:
+        raise AlreadyVoted("You have given your word on this appeal.")
+    votes = {**appeal.votes, command.mediator_id: _ruling(case, command, now)}
+    voted = replace(case, appeal=replace(appeal, votes=votes))
+    move = Move(voted, [Entry("appeal_vote", actor_of(case, command))])
+    agreed = _majority(appeal.panel, votes)
+    if agreed is None and len(votes) < len(appeal.panel):
+        return move
+    ruling = agreed or case.ruling
+    assert ruling is not None
+    by = tuple(one for one, vote in votes.items() if _same(vote, ruling))
+    final = replace(ruling, by=by) if by else ruling
+    move.case = replace(voted, ruling=final)
+    told = {
+        "outcome": final.outcome,
+        "to_payee": said(final.to_payee),
+        "reasons": final.reasons,
+        "stands": _same(final, case.ruling) if case.ruling is not None else False,
+    }
+    move.entries.append(Entry("appeal_decided", "panel", told))
+    return close(move, final.outcome, final.to_payee, now)
+
+
+def _same(one: Ruling, other: Ruling) -> bool:
+    return (one.outcome, dict(one.to_payee)) == (other.outcome, dict(other.to_payee))
+
+
+def _majority(panel: tuple[UUID, ...], votes: Mapping[UUID, Ruling]) -> Ruling | None:
+    """Return what more than half of the panel decide alike; without one the decision stands."""
+    for vote in votes.values():
+        if sum(_same(vote, other) for other in votes.values()) * 2 > len(panel):
+            return vote
+    return None
+
+
+def mark_returned(case: Case, command: Command, now: datetime) -> Move:
+    """Say that the goods went back."""
+    said = Entry("returned", actor_of(case, command), {"text": command.text})
+    return Move(replace(case, returned_at=case.returned_at or now), [said])
+
+
+def confirm_returned(case: Case, command: Command, now: datetime) -> Move:
+    """Say that they came."""
+    move = Move(case, [Entry("return_confirmed", actor_of(case, command))])
+    return close(move, Outcome.TO_PAYER, {line.id: 0 for line in case.lines}, now)
+
+
+def end_return(case: Case, _command: Command, now: datetime) -> Move:
+    """Silence about goods that the payer says went back is no reason to pay: a neutral looks."""
+    if case.returned_at is not None:
+        entered = replace(enter(case, Stage.DECISION, now), outcome=None, ruling=None)
+        return Move(entered, [Entry("return_disputed", "clock")], draw=case.mediator_id is None)
+    move = Move(case, [Entry("not_returned", "clock")])
+    return close(move, Outcome.TO_PAYEE, {line.id: line.amount for line in case.lines}, now)
+
+
+def reach_limit(case: Case, _command: Command, now: datetime) -> Move:
+    """What the terms presume holds; a decision that waits for a second reader holds before it."""
+    move = Move(case, [Entry("limit_reached", "clock")])
+    to_payee = effect(Outcome.CANNOT_DECIDE, case.lines, reason_of(case).presumed)
+    return close(move, Outcome.CANNOT_DECIDE, to_payee, now)
