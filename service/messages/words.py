@@ -20,11 +20,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ledger.units import Unit
 
-#: The languages in which every message exists.
-LOCALES: Final = ("fr", "en", "br")
 _FOLDER: Final = Path(__file__).parent / "templates"
-#: British habits: the 24-hour clock and days before months, as in the rest of Europe.
+#: How each language writes figures and days. British habits for English: the 24-hour clock and
+#: days before months, as in the rest of Europe.
 _BABEL: Final = {"fr": "fr", "en": "en_GB", "br": "br"}
+#: The languages in which every message exists; the first is for members of any other.
+LOCALES: Final = tuple(_BABEL)
 _LONGEST: Final = 120
 
 #: What a template does not get is a mistake of ours that must not be sent.
