@@ -1,0 +1,94 @@
+-- A dispute and where it stands; columns mirror disputes/model.py. The subject is known by its id.
+CREATE TABLE disputes.case (
+    platform_id  uuid        NOT NULL,
+    id           uuid        NOT NULL,
+    subject_id   uuid        NOT NULL,
+    kind         text        NOT NULL,
+    cause        text        NOT NULL,
+    reason       text        NOT NULL,
+    claimant     text,
+    payer_id     uuid        NOT NULL,
+    payee_id     uuid        NOT NULL,
+    -- What is disputed: [{"id": …, "unit": …, "amount": minor units}].
+    lines        jsonb       NOT NULL,
+    stage        text        NOT NULL,
+    stage_since  timestamptz NOT NULL,
+    due_at       timestamptz,
+    decide_by    timestamptz NOT NULL,
+    opened_at    timestamptz NOT NULL,
+    version      integer     NOT NULL,
+    file         jsonb       NOT NULL,
+    file_hash    text        NOT NULL,
+    gentle       boolean     NOT NULL,
+    mediator_id  uuid,
+    second_id    uuid,
+    left_ids     uuid[]      NOT NULL,
+    offer        jsonb,
+    proposal     jsonb,
+    ruling       jsonb,
+    appeal       jsonb,
+    outcome      text,
+    settlement   jsonb,
+    closed_at    timestamptz,
+    challenges   jsonb       NOT NULL,
+    returned_at  timestamptz,
+    entries      integer     NOT NULL,
+    CONSTRAINT pk_case PRIMARY KEY (platform_id, id),
+    CONSTRAINT ck_case_cause CHECK (cause IN ('claim', 'silence', 'chargeback', 'fraud')),
+    CONSTRAINT ck_case_claimant CHECK (claimant IN ('payer', 'payee')),
+    CONSTRAINT ck_case_stage CHECK (stage IN ('talk', 'mediation', 'decision', 'second_look',
+        'appealable', 'appeal', 'returning', 'closed')),
+    -- No open case without a deadline, and none beyond it.
+    CONSTRAINT ck_case_due_at CHECK ((stage = 'closed') = (due_at IS NULL)),
+    CONSTRAINT ck_case_closed_at CHECK ((stage = 'closed') = (closed_at IS NOT NULL)),
+    CONSTRAINT ck_case_outcome CHECK (stage <> 'closed' OR outcome IS NOT NULL),
+    CONSTRAINT ck_case_two_people CHECK (second_id IS DISTINCT FROM mediator_id OR second_id IS NULL)
+);
+-- One open case for each subject.
+CREATE UNIQUE INDEX uq_case_open ON disputes.case (platform_id, subject_id) WHERE closed_at IS NULL;
+CREATE INDEX ix_case_subject ON disputes.case (platform_id, subject_id, id);
+CREATE INDEX ix_case_due_at ON disputes.case (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX ix_case_mediator_id ON disputes.case (mediator_id, due_at) WHERE closed_at IS NULL;
+CALL service.make_tenant_table('disputes.case', 'SELECT, INSERT, UPDATE');
+
+-- What a case is about never changes, and a closed one not at all.
+CREATE FUNCTION disputes.keep_case() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.closed_at IS NOT NULL
+       OR (OLD.subject_id, OLD.kind, OLD.cause, OLD.reason, OLD.payer_id, OLD.payee_id, OLD.lines,
+           OLD.decide_by, OLD.opened_at, OLD.file, OLD.file_hash)
+          IS DISTINCT FROM
+          (NEW.subject_id, NEW.kind, NEW.cause, NEW.reason, NEW.payer_id, NEW.payee_id, NEW.lines,
+           NEW.decide_by, NEW.opened_at, NEW.file, NEW.file_hash) THEN
+        RAISE EXCEPTION 'what case % is about stands', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+ALTER FUNCTION disputes.keep_case() OWNER TO tierce_owner;
+CREATE TRIGGER keep_case BEFORE UPDATE ON disputes.case
+    FOR EACH ROW EXECUTE FUNCTION disputes.keep_case();
+
+-- The journal: what happened in a case, by whom, each line chained to the one before by its hash.
+CREATE TABLE disputes.entry (
+    platform_id uuid        NOT NULL,
+    case_id     uuid        NOT NULL,
+    sequence    integer     NOT NULL,
+    at          timestamptz NOT NULL,
+    type        text        NOT NULL,
+    actor       text        NOT NULL,
+    data        jsonb       NOT NULL,
+    previous    bytea       NOT NULL,
+    hash        bytea       NOT NULL,
+    CONSTRAINT pk_entry PRIMARY KEY (platform_id, case_id, sequence),
+    CONSTRAINT fk_entry_platform_id_case_id
+        FOREIGN KEY (platform_id, case_id) REFERENCES disputes.case (platform_id, id),
+    CONSTRAINT ck_entry_sequence CHECK (sequence > 0),
+    CONSTRAINT ck_entry_hashes CHECK (octet_length(previous) = 32 AND octet_length(hash) = 32)
+);
+CALL service.make_tenant_table('disputes.entry', 'SELECT, INSERT');
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON disputes.entry
+    FOR EACH STATEMENT EXECUTE FUNCTION service.refuse_change();
