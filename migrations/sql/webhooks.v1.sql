@@ -75,7 +75,8 @@ CREATE INDEX ix_webhook_delivery_next_at ON service.webhook_delivery (next_at)
     WHERE next_at IS NOT NULL;
 -- What is due at one endpoint.
 CREATE INDEX ix_webhook_delivery_due
-    ON service.webhook_delivery (platform_id, endpoint_id, next_at) WHERE state = 'waiting';
+    ON service.webhook_delivery (platform_id, endpoint_id, next_at, event_id)
+    WHERE state = 'waiting';
 -- What of one exchange an endpoint has not had yet.
 CREATE INDEX ix_webhook_delivery_order
     ON service.webhook_delivery (platform_id, endpoint_id, exchange_id, sequence)

@@ -35,7 +35,7 @@ _DUE: Final = text(
 _CLAIM: Final = text(
     """
     WITH due AS MATERIALIZED (
-        SELECT d.platform_id, d.endpoint_id, d.event_id
+        SELECT d.platform_id, d.endpoint_id, d.event_id, w.url, w.secrets_sealed
         FROM service.webhook_endpoint AS w
         LEFT JOIN jsonb_to_recordset(:busy) AS b(id uuid, count integer) ON b.id = w.id
         CROSS JOIN LATERAL (
@@ -43,10 +43,11 @@ _CLAIM: Final = text(
             FROM service.webhook_delivery AS c
             WHERE c.platform_id = w.platform_id AND c.endpoint_id = w.id AND c.state = 'waiting'
               AND c.next_at <= :now
-              AND NOT EXISTS (SELECT FROM service.webhook_delivery AS p
+              AND (c.exchange_id IS NULL OR c.sequence = (
+                  SELECT p.sequence FROM service.webhook_delivery AS p
                   WHERE p.platform_id = c.platform_id AND p.endpoint_id = c.endpoint_id
                     AND p.exchange_id = c.exchange_id AND p.state = 'waiting'
-                    AND p.sequence < c.sequence)
+                  ORDER BY p.sequence LIMIT 1))
             ORDER BY c.next_at, c.event_id
             LIMIT greatest(0, CASE WHEN w.failing_since IS NULL THEN :each ELSE 1 END
                 - coalesce(b.count, 0))
@@ -57,12 +58,10 @@ _CLAIM: Final = text(
         LIMIT :limit
     )
     UPDATE service.webhook_delivery AS t SET next_at = :until, taken = t.taken + 1
-    FROM due, service.webhook_endpoint AS w, service.event AS e
+    FROM due JOIN service.event AS e ON e.platform_id = due.platform_id AND e.id = due.event_id
     WHERE t.platform_id = due.platform_id AND t.endpoint_id = due.endpoint_id
       AND t.event_id = due.event_id
-      AND w.platform_id = due.platform_id AND w.id = due.endpoint_id
-      AND e.platform_id = due.platform_id AND e.id = due.event_id
-    RETURNING t.endpoint_id, t.taken, t.failures, w.url, w.secrets_sealed,
+    RETURNING t.endpoint_id, t.taken, t.failures, due.url, due.secrets_sealed,
         e.platform_id, e.id, e.type, e.exchange_id, e.member_id, e.sequence, e.data, e.at
     """
 ).bindparams(bindparam("busy", type_=JSONB))
