@@ -4,12 +4,13 @@
 #   make test ARGS="-k ledger"       arguments of pytest
 #   make run PYTHON=/path/to/python  the Python that makes .venv
 .POSIX:
-.PHONY: help run demo test check format lock clean
+.PHONY: help run demo test bench check format lock clean
 
 help:
 	@echo 'make run     start Tierce here, play the main job once, stay up until Ctrl-C'
 	@echo 'make demo    the same, then stop'
 	@echo 'make test    all tests, on embedded servers'
+	@echo 'make bench   timers and webhooks per second, and what they cost as tables grow'
 	@echo 'make check   lint, format, types and the arrows between rooms'
 	@echo 'make format  put the code into the one format'
 	@echo 'make lock    write requirements/*.lock anew'
@@ -26,6 +27,10 @@ demo:
 test:
 	@PYTHON='$(PYTHON)' ./bootstrap dev
 	@.venv/bin/python -m pytest -n auto $(ARGS)
+
+bench:
+	@PYTHON='$(PYTHON)' ./bootstrap dev
+	@.venv/bin/python -m tests.bench $(ARGS)
 
 check:
 	@PYTHON='$(PYTHON)' ./bootstrap dev

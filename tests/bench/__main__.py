@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.local import EmbeddedPostgres
-from tests.bench import timers
+from tests.bench import deliveries, timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = EmbeddedPostgres(folder / "postgres")
         try:
             server.start()
-            lines = _timers(server, asked)
+            lines = [*_timers(server, asked), *_deliveries(server, asked)]
         finally:
             server.stop()
-    _show(lines)
+    print(f"\n{table(lines)}")
     return 0 if all(line.held for line in lines) else 1
 
 
@@ -48,9 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--due", type=int, default=1_000, help="timers due at once (1000)")
     parser.add_argument("--few", type=int, default=1_000, help="timers that wait, few (1000)")
     parser.add_argument("--many", type=int, default=1_000_000, help="that wait, many (1000000)")
+    parser.add_argument("--events", type=int, default=2_000, help="to deliver (2000)")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (5)")
     parser.add_argument(
         "--most-ratio", type=float, default=1.5, help="of the cost beside many to few (1.5)"
+    )
+    parser.add_argument(
+        "--least-ratio", type=float, default=0.1, help="of deliveries to a bare loop (0.1)"
     )
     return parser
 
@@ -74,13 +78,31 @@ def _timers(server: EmbeddedPostgres, asked: argparse.Namespace) -> list[Line]:
     ]
 
 
-def _show(lines: Sequence[Line]) -> None:
+def _deliveries(server: EmbeddedPostgres, asked: argparse.Namespace) -> list[Line]:
+    speed = deliveries.measure(server, events=asked.events, rounds=asked.rounds)
+    return [
+        Line("webhook deliveries per second", f"{speed.delivered:,.0f}"),
+        Line("the same messages by a bare httpx loop", f"{speed.bare:,.0f}"),
+        Line(
+            "deliveries to bare loop",
+            f"{speed.ratio:.2f}",
+            f"at least {asked.least_ratio}",
+            held=speed.ratio >= asked.least_ratio,
+        ),
+    ]
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Return the lines as a table for people."""
     width = max(len(line.what) for line in lines)
-    print(f"\n{'measured':<{width}}  {'figure':>10}  target")
-    print(f"{'─' * width}  {'─' * 10}  {'─' * 20}")
+    rows = [
+        f"{'measured':<{width}}  {'figure':>10}  target",
+        f"{'─' * width}  {'─' * 10}  {'─' * 20}",
+    ]
     for line in lines:
         verdict = "" if line.held else "  MISSED"
-        print(f"{line.what:<{width}}  {line.figure:>10}  {line.target}{verdict}")
+        rows.append(f"{line.what:<{width}}  {line.figure:>10}  {line.target}{verdict}".rstrip())
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":
