@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from time import perf_counter
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpcore
 
@@ -23,8 +24,9 @@ TIMEOUT_SECONDS: Final = 15.0
 _MOST_READ: Final = 4_096
 _MOST_KEPT: Final = 500
 _LONGEST_ERROR: Final = 200
-#: Connections to all endpoints that are kept open between messages.
-_KEPT_OPEN: Final = 100
+#: Connections to all endpoints that are kept open between messages, and for how long.
+_MOST_KEPT_OPEN: Final = 200
+_KEPT_SECONDS: Final = 30.0
 
 Headers = Sequence[tuple[str, str]]
 
@@ -47,11 +49,18 @@ class Result:
 
 
 class Courier:
-    """Sends messages over connections that are kept open between them."""
+    """Sends messages, over connections that stay open for the next to the same place.
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool, seconds: float) -> None:
-        self._pool = pool
+    Each place has a list of its own that nobody else's messages are looked for in. Of one place
+    there are as many connections as messages on their way to it.
+    """
+
+    def __init__(self, guard: Guard, trust: ssl.SSLContext, seconds: float) -> None:
+        self._backend = GuardedBackend(guard)
+        self._trust = trust
         self._seconds = seconds
+        self._idle: dict[str, list[httpcore.AsyncHTTPConnection]] = {}
+        self._kept = 0
 
     async def send(self, url: str, headers: Headers, body: bytes, now: datetime) -> Result:
         """POST ``body``; whatever happens is a result.
@@ -76,21 +85,71 @@ class Courier:
             retry_after(wanted, now),
         )
 
+    async def close(self) -> None:
+        """Close every connection that is idle."""
+        for connections in self._idle.values():
+            for connection in connections:
+                await connection.aclose()
+        self._idle.clear()
+
     async def _post(
         self, url: str, headers: Headers, body: bytes
     ) -> tuple[int, str | None, str | None]:
-        sent = [("content-type", "application/json"), ("user-agent", "Tierce-Webhooks/1"), *headers]
-        async with self._pool.stream("POST", url, headers=sent, content=body) as response:
-            read = b""
-            async for chunk in response.aiter_stream():
-                read += chunk[: _MOST_READ - len(read)]
-                if len(read) >= _MOST_READ:
-                    break
-            wanted = next((v for k, v in response.headers if k.lower() == b"retry-after"), None)
-        # PostgreSQL's text has no NUL.
-        answer = read[:_MOST_KEPT].decode(errors="replace").replace("\0", "\ufffd")
-        after = None if wanted is None else wanted.decode("latin-1")
-        return response.status, after, answer or None
+        target = httpcore.URL(url)
+        sent = [
+            ("host", urlsplit(url).netloc),
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("user-agent", "Tierce-Webhooks/1"),
+            *headers,
+        ]
+        kept = await self._take(str(target.origin))
+        if kept is not None:
+            try:
+                return await self._ask(kept, target, sent, body)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                pass  # the other side has closed it just as it was used: once more, over a new one
+        new = httpcore.AsyncHTTPConnection(
+            target.origin,
+            ssl_context=self._trust,
+            keepalive_expiry=_KEPT_SECONDS,
+            network_backend=self._backend,
+        )
+        return await self._ask(new, target, sent, body)
+
+    async def _ask(
+        self,
+        connection: httpcore.AsyncHTTPConnection,
+        target: httpcore.URL,
+        headers: Headers,
+        body: bytes,
+    ) -> tuple[int, str | None, str | None]:
+        request = httpcore.Request("POST", target, headers=list(headers), content=body)
+        try:
+            response = await connection.handle_async_request(request)
+            try:
+                return await _read(response)
+            finally:
+                await response.aclose()
+        finally:
+            await self._put(str(target.origin), connection)
+
+    async def _take(self, origin: str) -> httpcore.AsyncHTTPConnection | None:
+        connections = self._idle.get(origin, [])
+        while connections:
+            connection = connections.pop()
+            self._kept -= 1
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def _put(self, origin: str, connection: httpcore.AsyncHTTPConnection) -> None:
+        if connection.is_available() and self._kept < _MOST_KEPT_OPEN:
+            self._idle.setdefault(origin, []).append(connection)
+            self._kept += 1
+        else:
+            await connection.aclose()
 
 
 @lru_cache(maxsize=1)
@@ -101,21 +160,28 @@ def trusted() -> ssl.SSLContext:
 
 @asynccontextmanager
 async def open_courier(
-    guard: Guard,
-    connections: int = 1,
-    seconds: float = TIMEOUT_SECONDS,
-    trust: ssl.SSLContext | None = None,
+    guard: Guard, seconds: float = TIMEOUT_SECONDS, trust: ssl.SSLContext | None = None
 ) -> AsyncIterator[Courier]:
-    """Return a courier with up to ``connections`` at once, for the time of the block."""
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=trust or trusted(),
-        max_connections=connections,
-        max_keepalive_connections=min(connections, _KEPT_OPEN),
-        keepalive_expiry=30.0,
-        network_backend=GuardedBackend(guard),
-    )
-    async with pool:
-        yield Courier(pool, seconds)
+    """Return a courier for the time of the block."""
+    courier = Courier(guard, trust or trusted(), seconds)
+    try:
+        yield courier
+    finally:
+        await courier.close()
+
+
+async def _read(response: httpcore.Response) -> tuple[int, str | None, str | None]:
+    """Return an answer's status, its ``Retry-After`` and its beginning."""
+    read = b""
+    async for chunk in response.aiter_stream():
+        read += chunk[: _MOST_READ - len(read)]
+        if len(read) >= _MOST_READ:
+            break
+    wanted = next((v for k, v in response.headers if k.lower() == b"retry-after"), None)
+    after = None if wanted is None else wanted.decode("latin-1")
+    # PostgreSQL's text has no NUL.
+    answer = read[:_MOST_KEPT].decode(errors="replace").replace("\0", "\ufffd")
+    return response.status, after, answer or None
 
 
 def _since(began: float) -> int:

@@ -106,7 +106,7 @@ class _Round:
         attempts = 0
         flying: set[asyncio.Task[queue.Attempt]] = set()
         landed: list[queue.Attempt] = []
-        async with open_courier(self._guard, self._most) as courier:
+        async with open_courier(self._guard) as courier:
             try:
                 while True:
                     more, claimed = await asyncio.to_thread(

@@ -19,8 +19,9 @@ _PLACE: Final = text(
 # reader who stops there never steps over it (ADR 5).
 _TAKE: Final = text(
     "SELECT platform_id, id, type, exchange_id, member_id, sequence, data, at, tx::text AS tx "
-    "FROM service.event WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) "
-    "AND (tx, id) > (CAST(:tx AS xid8), CAST(:id AS uuid)) ORDER BY tx, id LIMIT :limit"
+    "FROM service.event AS e WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) "
+    # e.tx, the number: a bare tx would be the text above, in which 1000 comes before 999.
+    "AND (tx, id) > (CAST(:tx AS xid8), CAST(:id AS uuid)) ORDER BY e.tx, e.id LIMIT :limit"
 )
 _MOVE: Final = text(
     "UPDATE service.feed SET tx = CAST(:tx AS xid8), id = :id WHERE consumer = :consumer"

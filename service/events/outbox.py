@@ -63,16 +63,17 @@ def append(
 
 
 #: An event that commits late has a transaction id at or above the oldest one still running, so a
-#: reader who stops there never steps over it.
+#: reader who stops there never steps over it. The order is by e.tx, the number: a bare tx would be
+#: the text that is given back, in which 1000 comes before 999.
 _PAGE: Final = """
     SELECT id, type, exchange_id, member_id, sequence, data, at, tx::text AS tx
-    FROM service.event
+    FROM service.event AS e
     WHERE platform_id = :platform_id
       AND tx < pg_snapshot_xmin(pg_current_snapshot())
       AND (CAST(:exchange_id AS uuid) IS NULL OR exchange_id = :exchange_id)
       AND (CAST(:member_id AS uuid) IS NULL OR member_id = :member_id OR exchange_id IN (
-           SELECT e.id FROM service.exchange e WHERE e.platform_id = :platform_id
-             AND (e.payer_id = :member_id OR e.payee_id = :member_id)))
+           SELECT x.id FROM service.exchange x WHERE x.platform_id = :platform_id
+             AND (x.payer_id = :member_id OR x.payee_id = :member_id)))
       AND (CAST(:types AS text[]) IS NULL OR type = ANY(:types))
       AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
       AND (CAST(:until AS timestamptz) IS NULL OR at < :until)
@@ -80,11 +81,11 @@ _PAGE: Final = """
 _AFTER: Final = {
     "asc": text(
         _PAGE + " AND (tx, id) > (CAST(:after_tx AS xid8), CAST(:after_id AS uuid))"
-        " ORDER BY tx, id LIMIT :limit"
+        " ORDER BY e.tx, e.id LIMIT :limit"
     ),
     "desc": text(
         _PAGE + " AND (tx, id) < (CAST(:after_tx AS xid8), CAST(:after_id AS uuid))"
-        " ORDER BY tx DESC, id DESC LIMIT :limit"
+        " ORDER BY e.tx DESC, e.id DESC LIMIT :limit"
     ),
 }
 _FIRST: Final = {
