@@ -44,5 +44,7 @@ ALTER FUNCTION service.keep_pause() OWNER TO tierce_owner;
 CREATE TRIGGER keep_pause BEFORE UPDATE ON service.member_pause
     FOR EACH ROW EXECUTE FUNCTION service.keep_pause();
 
--- A platform's due timers are claimed without passing over those of others.
-CREATE INDEX ix_timer_platform_id_due_at ON service.timer (platform_id, due_at);
+-- A platform's due timers are claimed without passing over those of others, and in the order of the
+-- index: many fall due at one instant, nine in the morning.
+CREATE INDEX ix_timer_platform_id_due_at
+    ON service.timer (platform_id, due_at, exchange_id, step);
