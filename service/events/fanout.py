@@ -19,7 +19,7 @@ BATCH: Final = 1_000
 # behind a later one in the feed. Both are there when the later is taken; where the batch ends
 # between them, the earlier is fetched too, or an endpoint could get them in the wrong order.
 # An event is for the endpoints that were enabled when it was written: its id, in real time, says
-# when. While an endpoint does not take what an exchange said before, the next waits as long.
+# when. While an endpoint does not take what an exchange said before, or is held, it waits as long.
 _INSERT: Final = text(
     f"""
     WITH taken AS (
@@ -37,7 +37,7 @@ _INSERT: Final = text(
     INSERT INTO service.webhook_delivery (platform_id, endpoint_id, event_id, type, exchange_id,
         sequence, state, next_at, created_at)
     SELECT e.platform_id, w.id, e.id, e.type, e.exchange_id, e.sequence, 'waiting',
-        greatest(:now, (SELECT max(p.next_at) FROM service.webhook_delivery AS p
+        greatest(:now, w.held_until, (SELECT max(p.next_at) FROM service.webhook_delivery AS p
             WHERE p.platform_id = e.platform_id AND p.endpoint_id = w.id
               AND p.exchange_id = e.exchange_id AND p.state = 'waiting' AND p.failures > 0)), :now
     FROM e JOIN service.webhook_endpoint AS w ON w.platform_id = e.platform_id

@@ -120,6 +120,16 @@ _RECORD: Final = text(
     SELECT platform_id, endpoint_id, event_id FROM done
     """
 ).bindparams(bindparam("rows", type_=JSONB))
+# Nothing of an endpoint that is held is looked at before. Once for each rest: until it is over,
+# nothing is sent that could ask for another.
+_HOLD: Final = text(
+    """
+    UPDATE service.webhook_delivery AS d SET next_at = w.held_until
+    FROM service.webhook_endpoint AS w
+    WHERE w.id = ANY(:held) AND d.platform_id = w.platform_id AND d.endpoint_id = w.id
+      AND d.next_at < w.held_until
+    """
+)
 #: In SQL: what is set where delivery ``d`` is to be sent again, from the foot of the ladder.
 AGAIN: Final = (
     "state = 'waiting', next_at = :now, failures = 0, ended_at = NULL, replays = d.replays + 1"
@@ -179,6 +189,9 @@ def record(connection: Connection, attempts: Sequence[Attempt], now: datetime) -
     written = {
         (row.endpoint_id, row.event_id) for row in connection.execute(_RECORD, {"rows": rows})
     }
+    held = {one.row["endpoint_id"] for one in attempts if one.result.status in _THROTTLED}
+    if held:
+        connection.execute(_HOLD, {"held": list(held)})
     failed = []
     for one, next_at in ends:
         outcome = _state(one.result, next_at)

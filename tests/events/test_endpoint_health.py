@@ -28,16 +28,18 @@ def test_an_endpoint_that_asks_for_rest_gets_nothing_until_it_is_over(
 ) -> None:
     endpoint = post.endpoint()
     post.sink.reply("/hook", Reply(status, (("retry-after", "600"),)), OK)
-    post.happen()
+    for _ in range(3):
+        post.happen()
     now = post.now()
-    post.run(now)
+    post.run(now, each=1)
     held_until = post.read(endpoint)["held_until"]
     assert held_until >= now + timedelta(minutes=10)
     post.happen()
     post.run(now + timedelta(minutes=9))
     assert len(post.sink.of()) == 1, "not even what was never tried"
+    assert {row["next_at"] for row in post.deliveries()[1:]} == {held_until}
     post.run(held_until + timedelta(seconds=1))
-    assert post.states() == ["delivered", "delivered"]
+    assert post.states() == ["delivered"] * 4
 
 
 def test_a_throttled_endpoint_that_names_no_time_rests_for_a_moment(post: Post) -> None:

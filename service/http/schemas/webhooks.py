@@ -57,6 +57,7 @@ class EndpointChange(Body):
     description: Description | None = None
     enabled: bool | None = Field(
         default=None,
+        strict=True,
         description="False: nothing is sent. True again: what waited is sent; what happened "
         "meanwhile is not, see POST …/replay.",
     )
@@ -190,7 +191,9 @@ class ReplayBody(Body):
     since: Instant = Field(description="Events whose `at` is this or later.")
     until: Instant | None = Field(default=None, description="And before this.")
     types: Events | None = None
-    only_failed: bool = Field(default=False, description="Only deliveries that were given up.")
+    only_failed: bool = Field(
+        default=False, strict=True, description="Only deliveries that were given up."
+    )
 
 
 class ReplayOut(Answer):
