@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from service.events.guard import Forbidden, Guard, GuardedBackend
+from service.events.guard import AddressRefused, Forbidden, Guard, GuardedBackend
 from service.events.ladder import retry_after
 
 #: From the first look at the name to the last byte of the answer.
@@ -56,6 +56,7 @@ class Courier:
     """
 
     def __init__(self, guard: Guard, trust: ssl.SSLContext, seconds: float) -> None:
+        self._guard = guard
         self._backend = GuardedBackend(guard)
         self._trust = trust
         self._seconds = seconds
@@ -69,8 +70,12 @@ class Courier:
         """
         began = perf_counter()
         try:
+            # Again: what the operator allowed when it was registered may be allowed no more.
+            self._guard.check_form(url)
             async with asyncio.timeout(self._seconds):
                 status, wanted, answer = await self._post(url, headers, body)
+        except AddressRefused as error:
+            return Result(None, error.detail[:_LONGEST_ERROR], _since(began))
         except TimeoutError:
             return Result(None, f"no answer within {self._seconds:g} seconds", _since(began))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
@@ -191,4 +196,4 @@ def _since(began: float) -> int:
 def _words(error: Exception) -> str:
     if isinstance(error, Forbidden):
         return "the host is not on the public internet"
-    return (str(error) or type(error).__name__)[:_LONGEST_ERROR]
+    return (str(error) or type(error).__name__).replace("\0", "\ufffd")[:_LONGEST_ERROR]

@@ -166,12 +166,15 @@ class _Round:
     async def _send(self, courier: Courier, row: RowMapping) -> queue.Attempt:
         at = self._now()
         try:
-            secrets = self._secrets(row)
+            message_id, body = encode("event", row["id"]), signing.payload(dict(row))
+            headers = signing.headers(message_id, body, self._secrets(row), at)
+            result = await courier.send(row["url"], headers, body, at)
         except SealBroken as error:
-            return queue.Attempt(row, Result(None, f"its secret: {error}", 0), at)
-        message_id, body = encode("event", row["id"]), signing.payload(dict(row))
-        headers = signing.headers(message_id, body, secrets, at)
-        return queue.Attempt(row, await courier.send(row["url"], headers, body, at), at)
+            result = Result(None, f"its secret: {error}", 0)
+        except Exception as error:  # whatever it is, it must not keep the others waiting
+            _log.error("webhook_not_sent", event_id=str(row["id"]), exc_info=error)
+            result = Result(None, f"not sent: a mistake of ours ({type(error).__name__})", 0)
+        return queue.Attempt(row, result, at)
 
     def _secrets(self, row: RowMapping) -> list[signing.Secret]:
         """Open an endpoint's secrets once in a round."""

@@ -237,6 +237,23 @@ def test_a_result_that_comes_after_its_lease_changes_nothing_but_the_log(post: P
     assert [row["number"] for row in post.attempts()] == [1, 2]
 
 
+def test_an_event_that_cannot_be_sent_keeps_no_other_waiting(post: Post) -> None:
+    post.endpoint()
+    with db.transaction(post.engine, post.platform_id) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO service.event (platform_id, id, type, data, at) "
+                "VALUES (:platform_id, uuidv7(), 'exchange.vanished', '{}', now())"
+            ),
+            {"platform_id": post.platform_id},
+        )
+    good = post.happen()
+    post.run()
+    assert [one.event for one in post.sink.of()] == [good]
+    assert post.states() == ["waiting", "delivered"]
+    assert "KeyError" in post.attempts()[0]["error"]
+
+
 def test_workers_that_run_at_once_send_each_event_once_and_in_order(post: Post) -> None:
     post.endpoint()
     for _ in range(20):

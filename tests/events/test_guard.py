@@ -265,6 +265,24 @@ def test_a_resolver_that_hangs_keeps_no_registration_waiting(
         check("https://hooks.example/x", Guard(resolver=hang))
 
 
+def test_plain_http_is_not_sent_any_more_once_the_operator_forbids_it(sink: Sink) -> None:
+    result = send(f"http://hooks.example:{sink.port}/x", Guard(resolver=Names([PUBLIC])))
+    assert (result.status, "https://" in (result.error or "")) == (None, True)
+    assert sink.arrivals == []
+
+
+def test_a_connection_that_the_other_side_closed_is_made_anew(sink: Sink) -> None:
+    async def work() -> list[Result]:
+        async with open_courier(Guard(True)) as courier:
+            results = []
+            for _ in range(3):
+                results.append(await courier.send(sink.url(), HEADERS, BODY, datetime.now(UTC)))
+                sink.hang_up()
+            return results
+
+    assert [one.status for one in asyncio.run(work())] == [200, 200, 200]
+
+
 def test_forbidden_is_told_apart_from_not_reached() -> None:
     with pytest.raises(Forbidden):
         asyncio.run(Guard().addresses(str(IPv4Address("10.0.0.1")), 443))
