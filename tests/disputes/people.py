@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from disputes import clocks, mediators, store
 from disputes.commands import Entry, Move
 from disputes.mediators import Mediator
-from disputes.model import Case, Cause, Stage
-from disputes.outcomes import Line, Side
+from disputes.model import Case, Cause, Ruling, Stage
+from disputes.outcomes import Line, Outcome, Presumed, Side, effect
 from service.db import SYSTEM, transaction
 
 NOW: Final = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
@@ -47,6 +47,12 @@ def a_case(platform_id: UUID, **more: Any) -> Case:
         file_hash="",
     )
     return replace(case, **more)
+
+
+def a_ruling(case: Case, by: UUID, outcome: Outcome = Outcome.TO_PAYER) -> Ruling:
+    """What somebody decided."""
+    to_payee = effect(outcome, case.lines, Presumed.PAYER)
+    return Ruling(uuid4(), (by,), outcome, to_payee, "facts", "Both have shown enough. " * 5, NOW)
 
 
 def a_mediator(**more: Any) -> Mediator:
@@ -122,6 +128,3 @@ class People:
         with transaction(self.engine, case.platform_id) as connection:
             values = {"platform_id": case.platform_id, "case_id": case.id}
             return [dict(row) for row in connection.execute(query, values).mappings()]
-
-
-Make = Callable[[], People]
