@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--most-ratio", type=float, default=1.5, help="of the cost beside many to few (1.5)"
     )
     parser.add_argument(
-        "--least-ratio", type=float, default=0.1, help="of deliveries to a bare loop (0.1)"
+        "--least-ratio", type=float, default=0.5, help="of deliveries to a bare loop (0.5)"
     )
     return parser
 
