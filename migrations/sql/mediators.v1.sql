@@ -228,6 +228,8 @@ CREATE TABLE disputes.redecision (
     case_id     uuid        NOT NULL,
     ruling_id   uuid        NOT NULL,
     first_id    uuid        NOT NULL,
+    -- What was decided, which whoever decides again is not shown.
+    first       jsonb       NOT NULL,
     mediator_id uuid        NOT NULL,
     seed        bytea       NOT NULL,
     eligible    uuid[]      NOT NULL,

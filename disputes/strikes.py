@@ -1,0 +1,167 @@
+"""Claims in bad faith: they cost time, never money, and take nobody's right to be heard.
+
+Whoever decided a claim may find that it was made in bad faith. Somebody with several such strikes
+waits longer before they can call a mediator to a claim of their own: the other side has more time
+to answer. The claim is opened, and the end of direct talk brings a mediator, as for everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from disputes.model import Case
+from disputes.refusals import NotYourCase
+from ledger.refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """After ``strikes`` within ``within``, a member's own claims stay in talk for ``wait``."""
+
+    strikes: int
+    within: timedelta
+    wait: timedelta
+
+
+RULE: Final = Rule(strikes=3, within=timedelta(days=180), wait=timedelta(days=7))
+#: What bad faith is. To be wrong, or to prove too little, is none of it.
+REASONS: Final = frozenset({"forged_evidence", "untrue_facts", "same_claim_again", "extortion"})
+
+
+class StrikeInvalid(Refusal):
+    """A strike for something that is not bad faith, or for who did not claim."""
+
+    code = "strike_invalid"
+
+
+class CoolDown(Refusal):
+    """The member may call a mediator to this claim later, not yet."""
+
+    code = "cool_down"
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A claim found to have been made in bad faith; counts until ``expires_at`` or lifted."""
+
+    id: UUID
+    member_id: UUID
+    case_id: UUID
+    reason: str
+    by_id: UUID
+    at: datetime
+    expires_at: datetime
+    lifted_at: datetime | None
+
+
+_ADD: Final = text(
+    "INSERT INTO disputes.strike "
+    "(platform_id, member_id, case_id, reason, by_id, at, expires_at) VALUES "
+    "(:platform_id, :member_id, :case_id, :reason, :by_id, :now, :expires_at) "
+    "ON CONFLICT (platform_id, case_id, member_id) DO NOTHING RETURNING id"
+)
+_OF: Final = text(
+    "SELECT id, member_id, case_id, reason, by_id, at, expires_at, lifted_at "
+    "FROM disputes.strike WHERE platform_id = :platform_id AND member_id = :member_id "
+    "ORDER BY at, id"
+)
+_COUNT: Final = text(
+    "SELECT count(*) FROM disputes.strike WHERE platform_id = :platform_id "
+    "AND member_id = :member_id AND at <= :now AND at > :since AND expires_at > :now "
+    "AND (lifted_at IS NULL OR lifted_at > :now)"
+)
+_LIFT: Final = text(
+    "UPDATE disputes.strike SET lifted_at = :now "
+    "WHERE platform_id = :platform_id AND id = :id AND lifted_at IS NULL"
+)
+
+
+def add(
+    connection: Connection,
+    case: Case,
+    member_id: UUID,
+    by_id: UUID,
+    reason: str,
+    now: datetime,
+    rule: Rule = RULE,
+) -> bool:
+    """Record that a claim was made in bad faith; return whether it was not on record before.
+
+    Raises:
+        NotYourCase: ``by_id`` did not decide the case.
+        StrikeInvalid: the member did not make the claim, or the reason is none.
+    """
+    if case.ruling is None or by_id not in case.ruling.by:
+        raise NotYourCase("Only who decided a case can find that it was claimed in bad faith.")
+    if case.claimant is None or case.side_of(member_id) is not case.claimant:
+        raise StrikeInvalid("Only the member who made the claim.", pointer="/member")
+    if reason not in REASONS:
+        raise StrikeInvalid(
+            f"Bad faith is one of: {', '.join(sorted(REASONS))}.",
+            pointer="/reason",
+            reasons=sorted(REASONS),
+        )
+    values = {
+        "platform_id": case.platform_id,
+        "member_id": member_id,
+        "case_id": case.id,
+        "reason": reason,
+        "by_id": by_id,
+        "now": now,
+        "expires_at": now + rule.within,
+    }
+    return connection.execute(_ADD, values).rowcount == 1
+
+
+def of_member(connection: Connection, platform_id: UUID, member_id: UUID) -> list[Strike]:
+    """Return all strikes of a member, oldest first, those that count no more too."""
+    rows = connection.execute(_OF, {"platform_id": platform_id, "member_id": member_id})
+    return [Strike(**row._asdict()) for row in rows]
+
+
+def lift(connection: Connection, platform_id: UUID, strike_id: UUID, now: datetime) -> bool:
+    """Take a strike back, such as when an appeal decides otherwise; return whether it stood."""
+    values = {"platform_id": platform_id, "id": strike_id, "now": now}
+    return connection.execute(_LIFT, values).rowcount == 1
+
+
+def count(
+    connection: Connection, platform_id: UUID, member_id: UUID, now: datetime, rule: Rule = RULE
+) -> int:
+    """Return how many strikes of a member count at an instant."""
+    values = {
+        "platform_id": platform_id,
+        "member_id": member_id,
+        "now": now,
+        "since": now - rule.within,
+    }
+    found: int = connection.execute(_COUNT, values).scalar_one()
+    return found
+
+
+def check_call(
+    connection: Connection, case: Case, member_id: UUID, now: datetime, rule: Rule = RULE
+) -> None:
+    """Check that no cool-down keeps a member from calling a mediator now.
+
+    Only to their own claim, by the strikes there were when it was opened: later ones do not make
+    it longer. The other side may call at any time, and so does the end of direct talk.
+
+    Raises:
+        CoolDown: not yet; ``from_when`` says from when.
+    """
+    if case.claimant is None or case.side_of(member_id) is not case.claimant:
+        return
+    from_when = case.opened_at + rule.wait
+    if now >= from_when:
+        return
+    if count(connection, case.platform_id, member_id, case.opened_at, rule) >= rule.strikes:
+        raise CoolDown(
+            "After several claims in bad faith the other side has more time to answer first.",
+            from_when=from_when.isoformat(),
+        )
