@@ -69,3 +69,21 @@ class ChallengeUsed(Refusal):
     """This side has asked for somebody else before."""
 
     code = "challenge_used"
+
+
+class CaseNotFound(Refusal):
+    """No such case on this platform."""
+
+    code = "case_not_found"
+
+
+class CaseOpen(Refusal):
+    """The subject has an open case already."""
+
+    code = "case_open"
+
+
+class NobodyEligible(Refusal):
+    """Everybody who could take the case is tied to it, full, or away."""
+
+    code = "nobody_eligible"
