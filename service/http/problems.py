@@ -30,7 +30,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from disputes import outcomes, reasons
+from disputes import hand_over, mediators, outcomes, queue, reasons, redecisions, strikes
 from disputes import refusals as cases
 from ledger import refusals as books
 from ledger.refusals import Refusal
@@ -107,6 +107,9 @@ STATUS: Final[dict[type[Refusal], int]] = {
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
     cases.CaseClosed: 409,
+    cases.CaseNotFound: 404,
+    cases.CaseOpen: 409,
+    cases.NobodyEligible: 409,
     cases.NotNowInCase: 409,
     cases.TooSoon: 409,
     cases.NotYourCase: 404,
@@ -117,6 +120,15 @@ STATUS: Final[dict[type[Refusal], int]] = {
     cases.OutcomeNotOpen: 422,
     cases.ReasonsMissing: 422,
     cases.ChallengeUsed: 409,
+    hand_over.NotAvailable: 409,
+    mediators.MediatorEmailTaken: 409,
+    mediators.MediatorInvalid: 422,
+    mediators.MediatorNotFound: 404,
+    mediators.PoolNotFound: 404,
+    queue.SupervisorOnly: 403,
+    redecisions.AlreadyRedecided: 409,
+    strikes.CoolDown: 409,
+    strikes.StrikeInvalid: 422,
     outcomes.SplitInvalid: 422,
     reasons.UnknownReason: 422,
     members.MemberErased: 409,
