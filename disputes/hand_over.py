@@ -37,7 +37,7 @@ _OF_THE_PERSON: Final = ("role", "away", "caseload_full")
 
 _NEXT: Final = text(
     "SELECT c.platform_id, c.id FROM disputes.case AS c "  # noqa: S608 - our own condition
-    f"WHERE {WAITS} AND c.stage <> 'appeal' AND c.closed_at IS NULL AND c.due_at > :now "
+    f"WHERE {WAITS} AND c.stage <> 'appeal' AND c.due_at > :now "
     "AND c.platform_id IN (SELECT p.platform_id FROM disputes.pool_platform AS p "
     "JOIN disputes.pool_member AS m ON m.pool_id = p.pool_id WHERE m.mediator_id = :mediator_id) "
     "ORDER BY c.due_at, c.id LIMIT :limit"
@@ -146,7 +146,7 @@ def draw_again(
         new_seed: gives random bytes, others for each draw.
     """
     query = text(
-        f"SELECT c.id FROM disputes.case AS c WHERE {WAITS} AND c.closed_at IS NULL "  # noqa: S608
+        f"SELECT c.id FROM disputes.case AS c WHERE {WAITS} "  # noqa: S608
         "AND c.platform_id = :platform_id ORDER BY c.due_at, c.id LIMIT :limit "
         "FOR NO KEY UPDATE SKIP LOCKED"
     )

@@ -84,7 +84,8 @@ class Ticket:
     file: Mapping[str, Any] | None
 
 
-#: Cases in which somebody neutral has to act and nobody is there.
+#: Cases in which somebody neutral has to act and nobody is there. The index ``ix_case_waits`` is
+#: on the same words.
 WAITS: Final = (
     "((c.stage IN ('mediation', 'decision') AND c.mediator_id IS NULL) "
     "OR (c.stage = 'second_look' AND c.second_id IS NULL) "
@@ -217,7 +218,7 @@ def waiting(
     """Return platform and case of those that wait for somebody, what is due first."""
     query = text(
         f"SELECT c.platform_id, c.id FROM disputes.case AS c WHERE {WAITS} "  # noqa: S608 - ours
-        "AND c.closed_at IS NULL AND (CAST(:platforms AS uuid[]) IS NULL "
+        "AND (CAST(:platforms AS uuid[]) IS NULL "
         "OR c.platform_id = ANY(:platforms)) ORDER BY c.due_at, c.id LIMIT :limit"
     )
     values = {"limit": limit, "platforms": None if platforms is None else list(platforms)}

@@ -136,8 +136,15 @@ CREATE UNIQUE INDEX uq_assignment_open ON disputes.assignment (platform_id, case
 CREATE UNIQUE INDEX uq_assignment_part ON disputes.assignment (platform_id, case_id, part)
     WHERE ended_at IS NULL AND part <> 'panel';
 CREATE INDEX ix_assignment_mediator_id ON disputes.assignment (mediator_id, platform_id);
+CREATE INDEX ix_assignment_open ON disputes.assignment (mediator_id) WHERE ended_at IS NULL;
 CALL service.make_tenant_table('disputes.assignment', 'SELECT, INSERT');
 GRANT UPDATE (ended_at, ended_why) ON disputes.assignment TO tierce_runtime, tierce_system;
+
+-- Cases in which somebody neutral has to act and nobody is there (WAITS in disputes/queue.py).
+CREATE INDEX ix_case_waits ON disputes.case (due_at, id)
+    WHERE ((stage IN ('mediation', 'decision') AND mediator_id IS NULL)
+        OR (stage = 'second_look' AND second_id IS NULL)
+        OR (stage = 'appeal' AND jsonb_array_length(appeal->'panel') = 0));
 
 -- An assignment ends once.
 CREATE FUNCTION disputes.keep_assignment() RETURNS trigger

@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from disputes import draw, hand_over, journal, mediators, queue, store
 from disputes.hand_over import NotAvailable
@@ -350,3 +350,16 @@ def test_a_vote_that_was_given_is_not_taken_back_by_declining(people: People) ->
     case = people.changed(case, appeal=replace(appeal, panel=(one,), votes={one: ruling}))
     with pytest.raises(AlreadyVoted), people.inside() as connection:
         hand_over.decline(connection, case.platform_id, case.id, one, "no", SEED, NOW)
+
+
+def test_what_waits_is_found_without_reading_every_case_there_ever_was(people: People) -> None:
+    people.opened()
+    with people.inside() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.scalars(
+            text(
+                f"EXPLAIN SELECT c.id FROM disputes.case AS c WHERE {queue.WAITS} "
+                "ORDER BY c.due_at, c.id LIMIT 10"
+            )
+        ).all()
+    assert any("ix_case_waits" in line for line in plan), plan
