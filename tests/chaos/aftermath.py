@@ -163,6 +163,8 @@ _HURRY: Final = (
     "UPDATE service.webhook_endpoint SET held_until = NULL WHERE held_until > now()",
     "UPDATE service.webhook_delivery SET next_at = now()"
     " WHERE state = 'waiting' AND next_at > now()",
+    "UPDATE service.payment SET look_again_at = now()"
+    " WHERE settled_at IS NULL AND look_again_at > now()",
     "UPDATE service.message SET due_at = now() WHERE state = 'sending' AND due_at > now()",
 )
 _LIVES: Final = """

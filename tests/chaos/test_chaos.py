@@ -26,7 +26,7 @@ from tests.chaos.load import Load, Told
 from tests.chaos.receiver import Flaky
 from tests.events.sink import Sink
 
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 240.0
 HURRY_SECONDS = 3.0
 
 
