@@ -150,7 +150,7 @@ def test_short_reviews_are_decided_together_and_each_by_a_reasoned_decision_of_i
 ) -> None:
     one = people.join()
     quiet: dict[str, Any] = {"cause": Cause.SILENCE, "reason": SILENCE, "claimant": None}
-    opened = [claimed(people, **quiet) for _ in range(3)]
+    opened = sorted((claimed(people, **quiet) for _ in range(3)), key=lambda case: case.id)
     claimed(people, "unauthorised")
     with people.everywhere() as connection:
         tickets = queue.short_reviews(connection, one)
