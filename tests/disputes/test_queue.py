@@ -13,8 +13,8 @@ from sqlalchemy import Engine, text
 
 from disputes import draw, hand_over, journal, mediators, queue, store
 from disputes.hand_over import NotAvailable
-from disputes.model import Appeal, Case, Cause, Stage
-from disputes.outcomes import Line, Side
+from disputes.model import Appeal, Case, Cause, Proposal, Stage
+from disputes.outcomes import Line, Outcome, Side
 from disputes.queue import Filters, Sort, SupervisorOnly, Ticket, Whose
 from disputes.recusal import Tie, TieKind
 from disputes.refusals import AlreadyVoted, CaseNotFound, NotYourCase, ReasonsMissing
@@ -193,14 +193,18 @@ def test_what_waits_is_drawn_as_soon_as_somebody_may(people: People) -> None:
 def test_who_declines_is_let_go_and_another_is_drawn(people: People) -> None:
     first, second = people.join(), people.join()
     case = people.opened()
-    claim(people, first)
+    claimed = claim(people, first)
+    assert claimed is not None
+    offered = Proposal(uuid4(), first, Outcome.TO_PAYER, {}, "", NOW + DAY)
+    people.changed(claimed, proposal=offered)
     with people.inside() as connection:
         moved = hand_over.decline(
             connection, case.platform_id, case.id, first, "I know them", SEED, NOW + HOUR
         )
     assert (moved.mediator_id, moved.left) == (second, frozenset({first}))
+    assert moved.proposal is None  # nobody answers for what it proposes any more
     assert read(people, case) == moved
-    assert entries(people, case) == ["opened", "assigned", "declined", "assigned"]
+    assert entries(people, case) == ["opened", "assigned", "step", "declined", "assigned"]
     old, new = people.assignments(case)
     assert (old["ended_why"], new["mediator_id"], new["ended_at"]) == ("declined", second, None)
     with people.inside() as connection:

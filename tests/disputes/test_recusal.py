@@ -16,7 +16,7 @@ from disputes.outcomes import Outcome, Side
 from disputes.recusal import RULES, Candidate, Need, Part, Question, Tie, TieKind, reasons
 from disputes.rulings import LEAST_REASONS
 from service.db import transaction
-from tests.disputes.people import DAY, HOUR, NOW, SEED, People, a_case, a_mediator
+from tests.disputes.people import DAY, HOUR, NOW, SEED, People, a_case, a_mediator, a_ruling
 
 
 @pytest.fixture
@@ -136,9 +136,18 @@ def test_nobody_reads_or_hears_their_own_decision(people: People) -> None:
     by, second, panellist, left = (people.join(roles=frozenset({"supervisor"})) for _ in range(4))
     case = a_case(people.platform_id)
     appeal = Appeal(Side.PAYER, "procedure", "x" * LEAST_REASONS, NOW, (panellist,))
-    case = replace(case, mediator_id=by, second_id=second, appeal=appeal, left=frozenset({left}))
+    wrote, agreed = (people.join(roles=frozenset({"supervisor"})) for _ in range(2))
+    ruling = replace(a_ruling(case, wrote), seconded_by=agreed)
+    case = replace(
+        case,
+        mediator_id=by,
+        second_id=second,
+        appeal=appeal,
+        left=frozenset({left}),
+        ruling=ruling,
+    )
     for part in (Part.SECOND, Part.PANEL):
-        for one in (by, second, panellist, left):
+        for one in (by, second, panellist, left, wrote, agreed):
             assert why_not(people, one, case, part) == ["on_this_case"]
 
 
@@ -229,6 +238,20 @@ def test_all_reasons_are_named_and_each_rule_has_its_code() -> None:
     )
     need = Need(frozenset({"fr"}), frozenset({"law"}), frozenset({card}))
     assert reasons(Question(candidate, case, Part.MEDIATOR, need, NOW)) == list(RULES)
+
+
+def test_ties_on_another_platform_are_none_and_who_is_back_this_moment_is_back() -> None:
+    case = a_case(uuid4())
+    ties = tuple(
+        Tie(kind, uuid4(), member)
+        for kind in (TieKind.HOUSEHOLD, TieKind.HELPER, TieKind.INTEREST)
+        for member in (case.payer_id, case.payee_id)
+    )
+    elsewhere = (*ties, Tie(TieKind.STAFF, uuid4()), Tie(TieKind.INTEREST, uuid4()))
+    candidate = Candidate(
+        uuid4(), frozenset(), frozenset(), frozenset({"mediator"}), 1, 0, NOW, elsewhere
+    )
+    assert reasons(Question(candidate, case, Part.MEDIATOR, Need(), NOW)) == []
 
 
 def test_ties_that_name_too_little_or_too_much_are_refused(people: People) -> None:
