@@ -6,7 +6,9 @@ ALTER TABLE service.member
 -- Reminders that the running wait for members has had.
 ALTER TABLE service.exchange
     ADD COLUMN reminders   smallint NOT NULL DEFAULT 0,
-    ADD COLUMN reminded_at timestamptz;
+    ADD COLUMN reminded_at timestamptz,
+    -- When a contest of the payment ended: until then nobody could confirm.
+    ADD COLUMN resumed_at  timestamptz;
 
 -- A time in which a member could not act, as the platform vouches. Nothing says why: that may be
 -- a matter of health.

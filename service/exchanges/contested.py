@@ -38,13 +38,13 @@ def freeze(
 
 
 def unfreeze(
-    exchange: Exchange, command: Command, _role: Role, _now: datetime, _codes: CodeBook
+    exchange: Exchange, command: Command, _role: Role, now: datetime, _codes: CodeBook
 ) -> Decision:
     """The bank found for us, or took nothing: what it had taken back is there again."""
     left = max(0, exchange.charged_back - command.amount)
     decision = Decision(replace(exchange, charged_back=left))
     if not command.keep_frozen and exchange.frozen_at is not None:
-        decision.exchange = replace(decision.exchange, frozen_at=None)
+        decision.exchange = replace(decision.exchange, frozen_at=None, resumed_at=now)
         decision.note("exchange.unfrozen")
     return decision
 
@@ -58,7 +58,8 @@ def charged_back(
     it was a part, the exchange goes on over the rest, and the payer's part of any outcome counts
     what they have already.
     """
-    decision = Decision(exchange if command.keep_frozen else replace(exchange, frozen_at=None))
+    goes_on = exchange.frozen_at is not None and not command.keep_frozen
+    decision = Decision(replace(exchange, frozen_at=None, resumed_at=now) if goes_on else exchange)
     whole = sum(leg.held for leg in exchange.held_legs if leg.collect_id == exchange.contested_id)
     decision.note("exchange.charged_back", amount=command.amount, unit=exchange.money_unit)
     if whole and exchange.charged_back >= whole:

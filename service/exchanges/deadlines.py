@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from service.exchanges.kinds import Role
@@ -39,6 +39,15 @@ def deadlines(exchange: Exchange) -> list[Deadline]:
 def running(exchange: Exchange) -> dict[str, datetime]:
     """Return when the clock will take each step that it may take, by the step's name."""
     return {line.step: line.due_at for line in deadlines(exchange)}
+
+
+def looks(exchange: Exchange) -> dict[str, datetime]:
+    """Return when the clock is to look at each step that it may take: never later than it is due.
+
+    A reminder that came back gives time, and takes it away again once it arrives after all.
+    """
+    reached = replace(exchange.around, unreached=frozenset())
+    return running(replace(exchange, around=reached))
 
 
 def due(exchange: Exchange, step_name: str) -> datetime | None:
@@ -88,6 +97,8 @@ def silence(exchange: Exchange) -> Silence | None:
         return None
     whose = frozenset(role for role in Role if current.confirmed_by(role) is None)
     start = _confirm_from(exchange)
+    if exchange.frozen_at is not None:  # nobody can confirm, so nobody is waited for
+        return Silence("confirm_by", start, escalate_at(exchange), whose, ())
     due_at = _fair(exchange, start, "confirm_hours", whose)
     return _wait(exchange, "confirm_by", start, due_at, whose, escalate_at(exchange))
 
@@ -144,7 +155,10 @@ def same_wait(before: Exchange, after: Exchange) -> bool:
     then, now = silence(before), silence(after)
     if then is None or now is None:
         return then is now
-    return (then.deadline, then.start) == (now.deadline, now.start)
+    # To pay is one wait, whether a payment is under way or not: no payer makes it longer by trying.
+    paying = {"fund_by", "payment_by"}
+    same_task = then.deadline == now.deadline or {then.deadline, now.deadline} == paying
+    return same_task and then.start == now.start
 
 
 def is_over(exchange: Exchange, step_name: str, now: datetime) -> bool:
@@ -157,12 +171,13 @@ def is_over(exchange: Exchange, step_name: str, now: datetime) -> bool:
     if instant is None or now < instant:
         return False
     wait = silence(exchange)
-    return (
-        wait is None
-        or BY_NAME[step_name].after != wait.deadline
-        or exchange.reminders >= len(wait.reminders)
-        or now >= _limit(exchange)
-    )
+    if wait is None or BY_NAME[step_name].after != wait.deadline or now >= _limit(exchange):
+        return True
+    if exchange.reminders < len(wait.reminders):
+        return False
+    # A reminder that is still on its way may arrive after the time is over; but not for ever.
+    waits = bool(exchange.around.on_its_way & wait.whose)
+    return not waits or now >= wait.due_at + UNREACHED_GRACE
 
 
 def _limit(exchange: Exchange) -> datetime:
@@ -203,7 +218,8 @@ def _confirm_from(exchange: Exchange) -> datetime:
     assert current is not None
     assert start is not None
     met = [point.met_at for point in exchange.checkpoints if point.met_at is not None]
-    return max([start, *met, *([current.due_at] if current.due_at else [])])
+    later = [at for at in (current.due_at, exchange.resumed_at) if at is not None]
+    return max([start, *met, *later])
 
 
 def escalate_at(exchange: Exchange) -> datetime:

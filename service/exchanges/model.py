@@ -161,8 +161,10 @@ class Surroundings:
     payer: Place | None = None
     payee: Place | None = None
     pauses: tuple[Pause, ...] = ()
-    #: Whose last reminder came back.
+    #: Whose last reminder came back, or could not be sent.
     unreached: frozenset[Role] = frozenset()
+    #: Whose last reminder is not sent yet, and may still be.
+    on_its_way: frozenset[Role] = frozenset()
 
     def places(self, roles: Collection[Role]) -> list[tuple[str, str]]:
         """Return zone and country of the members on these sides."""
@@ -216,6 +218,8 @@ class Exchange:
     #: How many reminders the running wait of the members has had.
     reminders: int = 0
     reminded_at: datetime | None = None
+    #: When a contest of the payment ended: members could not confirm before.
+    resumed_at: datetime | None = None
     around: Surroundings = Surroundings()
     #: Whether money can be sent to the payee; read with the exchange, never written with it.
     payout: Readiness | None = None

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping, text
 from ledger.refusals import Refusal
 from service.events import outbox
 from service.ids import encode, uuid7
+from service.operations.dead_letters import NEVER
 from service.platforms import members
 
 #: The longest pause, and how long ago or ahead one may begin. What is told later than that has had
@@ -65,6 +66,16 @@ _OF_MEMBER: Final = text(
 _LOCK: Final = text(
     "SELECT id, member_id, began_at, ended_at, recorded_at FROM service.member_pause "
     "WHERE platform_id = :platform_id AND member_id = :member_id AND id = :id FOR UPDATE"
+)
+# In two parts, so that each side is found by its index; what was given up stays so.
+_LOOK: Final = text(
+    "UPDATE service.timer AS t SET due_at = :now FROM ("
+    " SELECT id FROM service.exchange WHERE platform_id = :platform_id"
+    " AND payer_id = :member_id AND closed_at IS NULL UNION "
+    " SELECT id FROM service.exchange WHERE platform_id = :platform_id"
+    " AND payee_id = :member_id AND closed_at IS NULL) AS e "
+    "WHERE t.platform_id = :platform_id AND t.exchange_id = e.id "
+    "AND t.due_at > :now AND t.due_at < :never"
 )
 _END: Final = text(
     "UPDATE service.member_pause SET ended_at = :ended_at "
@@ -130,9 +141,20 @@ def end(
         raise PauseOver("The pause has ended already.")
     ended_at = max(now, old.began_at)
     connection.execute(_END, {"platform_id": platform_id, "id": pause_id, "ended_at": ended_at})
+    look_again(connection, platform_id, member_id, now)
     pause = MemberPause(old.id, member_id, old.began_at, ended_at, old.recorded_at)
     _tell(connection, platform_id, "member.resumed", pause, now)
     return pause
+
+
+def look_again(connection: Connection, platform_id: UUID, member_id: UUID, now: datetime) -> None:
+    """Let the clock look at a member's open exchanges: deadlines may fall due sooner than it knows.
+
+    A look that comes too early is put right and changes nothing else.
+    """
+    connection.execute(
+        _LOOK, {"platform_id": platform_id, "member_id": member_id, "now": now, "never": NEVER}
+    )
 
 
 def page(

@@ -70,6 +70,7 @@ def from_row(
         event_sequence=row["event_sequence"],
         reminders=row["reminders"],
         reminded_at=row["reminded_at"],
+        resumed_at=row["resumed_at"],
         around=around,
         payout=payout,
     )
@@ -79,9 +80,12 @@ def surroundings(
     payer: Sequence[str],
     payee: Sequence[str],
     pauses: Sequence[Mapping[str, Any]],
-    unreached: Sequence[str],
+    not_delivered: Mapping[str, bool],
 ) -> Surroundings:
-    """Build what bears on an exchange's time: places as zone and country, pauses, sides."""
+    """Build what bears on an exchange's time: places as zone and country, and pauses.
+
+    ``not_delivered``: whose last reminder did not arrive, and whether it is known that it will not.
+    """
     return Surroundings(
         payer=Place(*payer),
         payee=Place(*payee),
@@ -93,7 +97,8 @@ def surroundings(
             )
             for pause in pauses
         ),
-        unreached=frozenset(Role(role) for role in unreached),
+        unreached=frozenset(Role(role) for role, known in not_delivered.items() if known),
+        on_its_way=frozenset(Role(role) for role, known in not_delivered.items() if not known),
     )
 
 
@@ -194,6 +199,7 @@ def exchange_row(exchange: Exchange) -> dict[str, Any]:
         "event_sequence": exchange.event_sequence,
         "reminders": exchange.reminders,
         "reminded_at": exchange.reminded_at,
+        "resumed_at": exchange.resumed_at,
     }
 
 

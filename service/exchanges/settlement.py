@@ -123,7 +123,7 @@ def escalate(
         reason="still_open" if now >= escalate_at(exchange) else "silence",
         unconfirmed=sorted(wait.whose),
         # Nothing may be held against somebody who was not reached.
-        unreached=sorted(wait.whose & exchange.around.unreached),
+        unreached=sorted(wait.whose & (exchange.around.unreached | exchange.around.on_its_way)),
     )
     return decision
 

@@ -14,7 +14,7 @@ from service import db
 from service.events import outbox
 from service.exchanges import tables
 from service.exchanges.commands import Decision
-from service.exchanges.deadlines import running
+from service.exchanges.deadlines import looks
 from service.exchanges.model import Exchange, Surroundings
 from service.exchanges.rows import checkpoint_row, exchange_row, from_row, leg_row, surroundings
 from service.ids import encode, uuid7
@@ -53,12 +53,16 @@ _PARTS: Final = """
                        AND NOT EXISTS (SELECT FROM service.platform_clock k
                                         WHERE k.platform_id = e.platform_id)) p
              WHERE e.closed_at IS NULL) AS pauses,
-           (SELECT array_agg(CASE r.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END)
-              FROM (SELECT DISTINCT ON (m.member_id) m.member_id, m.state
+           (SELECT jsonb_object_agg(
+                   CASE r.member_id WHEN e.payer_id THEN 'payer' ELSE 'payee' END,
+                   r.state IN ('failed', 'bounced', 'suppressed'))
+              FROM (SELECT DISTINCT ON (m.member_id) m.member_id, m.state, m.reason
                       FROM service.message m
                      WHERE m.platform_id = e.platform_id AND m.exchange_id = e.id
                        AND m.template = 'reminder' ORDER BY m.member_id, m.id DESC) r
-             WHERE r.state IN ('failed', 'bounced') AND e.reminders > 0) AS unreached
+             -- Whose address we were not given is reminded by the platform, by the same event.
+             WHERE r.state IN ('failed', 'bounced', 'waiting', 'sending', 'held')
+                OR r.state = 'suppressed' AND r.reason = 'no_channel') AS not_delivered
     FROM service.exchange e
     JOIN service.member payer ON payer.platform_id = e.platform_id AND payer.id = e.payer_id
     JOIN service.member payee ON payee.platform_id = e.platform_id AND payee.id = e.payee_id
@@ -93,7 +97,7 @@ def load(
 
 def _around(row: RowMapping) -> Surroundings:
     return surroundings(
-        row["payer_place"], row["payee_place"], row["pauses"] or [], row["unreached"] or []
+        row["payer_place"], row["payee_place"], row["pauses"] or [], row["not_delivered"] or {}
     )
 
 
@@ -255,7 +259,7 @@ _DELETE_TIMERS: Final = text(
 
 
 def _timers(exchange: Exchange) -> dict[tuple[UUID, str], datetime]:
-    return {(exchange.id, step): at for step, at in running(exchange).items()}
+    return {(exchange.id, step): at for step, at in looks(exchange).items()}
 
 
 def _write_timers(

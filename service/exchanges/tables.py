@@ -47,6 +47,7 @@ exchange: Final = Table(
     Column("event_sequence", Integer, nullable=False, server_default="0"),
     Column("reminders", SmallInteger, nullable=False, server_default="0"),
     Column("reminded_at", _INSTANT),
+    Column("resumed_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
 )
 

@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 BATCH: Final = 200
 #: A step that waits for another of the clock's is looked at again after this long.
 _AGAIN: Final = timedelta(minutes=1)
+_SOON: Final = timedelta(hours=1)
 
 _PLATFORMS: Final = swept(
     "timer.platform_id",
@@ -150,7 +151,9 @@ def _put_right(
     for command, refusal in refused:
         exchange = exchanges.get(command.exchange_id)
         line = None if exchange is None else running(exchange).get(command.step)
-        if line is not None:
+        if exchange is not None and line is not None:
+            if exchange.around.unreached:  # whoever is reached after all has less time again
+                line = min(line, now + _SOON)
             moved.append((command, max(line, now + _AGAIN)))
             continue
         # It has outlived its exchange's state.

@@ -68,24 +68,26 @@ def last_decent(instant: datetime, zone: str, country: str) -> datetime:
 def next_decent_for(instant: datetime, places: Collection[tuple[str, str]]) -> datetime:
     """Return the first instant from ``instant`` on that is decent in each (zone, country).
 
-    Where the members' days share no hour, it is decent for one of them.
+    Where the members' days share no hour, the first that is decent for one of them.
     """
+    found = instant
     for _ in range(_ROUNDS):
-        moved = max((next_decent(instant, *place) for place in places), default=instant)
-        if moved == instant:
-            break
-        instant = moved
-    return instant
+        moved = max((next_decent(found, *place) for place in places), default=found)
+        if moved == found:
+            return found
+        found = moved
+    return min(next_decent(instant, *place) for place in places)
 
 
 def last_decent_for(instant: datetime, places: Collection[tuple[str, str]]) -> datetime:
     """Return the last instant up to ``instant`` that is decent in each, as far as there is one."""
+    found = instant
     for _ in range(_ROUNDS):
-        moved = min((last_decent(instant, *place) for place in places), default=instant)
-        if moved == instant:
-            break
-        instant = moved
-    return instant
+        moved = min((last_decent(found, *place) for place in places), default=found)
+        if moved == found:
+            return found
+        found = moved
+    return max(last_decent(instant, *place) for place in places)
 
 
 @lru_cache(maxsize=2048)

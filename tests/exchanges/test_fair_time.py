@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from holidays import country_holidays
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from service import db
 from service.exchanges import pauses, timers
@@ -20,103 +17,15 @@ from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
 from service.exchanges.refusals import DeadlinePassed
 from service.ids import uuid7
-from service.policies.decent import last_decent, next_decent, next_decent_for
-from service.policies.pauses import MOST_PAUSE, UNREACHED_GRACE, extend
-from service.policies.reminders import notice, schedule
+from service.policies.pauses import UNREACHED_GRACE
+from tests.exchanges.contested_world import ContestedWorld
 from tests.exchanges.world import World
 
 PAYER, PAYEE = Role.PAYER, Role.PAYEE
-PLACES: Final = (
-    ("Europe/Paris", "FR"),
-    ("Pacific/Auckland", "NZ"),
-    ("America/Guadeloupe", "FR"),
-    ("Asia/Kolkata", "IN"),
-    ("America/St_Johns", "CA"),
-    ("Antarctica/Troll", "AQ"),  # no holidays are known, and a clock that jumps two hours
-)
-INSTANTS: Final = st.integers(0, 6 * 366 * 24 * 60).map(
-    lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-)
 
 
 def _paris(*at: int) -> datetime:
     return datetime(*at, tzinfo=ZoneInfo("Europe/Paris"))  # type: ignore[arg-type,misc]
-
-
-@given(INSTANTS, st.sampled_from(PLACES))
-def test_a_moved_instant_is_by_day_on_no_holiday_and_as_near_as_can_be(
-    instant: datetime, place: tuple[str, str]
-) -> None:
-    zone = ZoneInfo(place[0])
-    later, sooner = next_decent(instant, *place), last_decent(instant, *place)
-    assert sooner <= instant <= later
-    for found in (sooner, later):
-        local = found.astimezone(zone)
-        assert time(9) <= local.time() < time(20)
-        if place[1] != "AQ":
-            assert local.date() not in country_holidays(place[1], years=local.year)
-        assert next_decent(found, *place) == last_decent(found, *place) == found
-    assert (sooner == instant) == (later == instant)
-
-
-@pytest.mark.parametrize(
-    ("at", "moved"),
-    [
-        (_paris(2027, 3, 10, 15, 0), _paris(2027, 3, 10, 15, 0)),
-        (_paris(2027, 3, 10, 8, 59), _paris(2027, 3, 10, 9, 0)),
-        (_paris(2027, 3, 10, 20, 0), _paris(2027, 3, 11, 9, 0)),
-        (_paris(2026, 12, 24, 21, 0), _paris(2026, 12, 26, 9, 0)),  # Christmas Day
-        (_paris(2027, 3, 29, 12, 0), _paris(2027, 3, 30, 9, 0)),  # Easter Monday
-        (_paris(2027, 3, 28, 2, 30), _paris(2027, 3, 28, 9, 0)),  # an hour that does not exist
-    ],
-)
-def test_nights_and_holidays_end_at_nine_in_the_morning(at: datetime, moved: datetime) -> None:
-    assert next_decent(at, "Europe/Paris", "FR") == moved
-
-
-def test_a_deadline_of_both_suits_both_and_of_people_who_share_no_hour_one_of_them() -> None:
-    noon = datetime(2027, 3, 17, 12, 0, tzinfo=UTC)
-    kolkata_and_paris = next_decent_for(noon, [("Europe/Paris", "FR"), ("Asia/Kolkata", "IN")])
-    assert kolkata_and_paris == noon
-    evening = datetime(2027, 3, 17, 18, 0, tzinfo=UTC)
-    both = next_decent_for(evening, [("Europe/Paris", "FR"), ("Asia/Kolkata", "IN")])
-    assert both == datetime(2027, 3, 18, 8, 0, tzinfo=UTC)
-    apart = [("Europe/Paris", "FR"), ("Pacific/Auckland", "NZ")]
-    found = next_decent_for(noon, apart)
-    assert any(next_decent(found, *place) == found for place in apart)
-    assert found - noon < timedelta(days=20)
-
-
-@given(
-    st.integers(1, 400),
-    st.lists(st.tuples(st.integers(0, 900), st.integers(0, 300)), max_size=6),
-)
-def test_a_clock_runs_exactly_its_length_outside_of_the_pauses(
-    hours: int, spans: list[tuple[int, int]]
-) -> None:
-    hour = timedelta(hours=1)
-    start = datetime(2027, 1, 1, tzinfo=UTC)
-    still = [(start + hour * (at - 50), start + hour * (at - 50 + for_)) for at, for_ in spans]
-    due = extend(start, hour * hours, still)
-    stopped = {
-        n
-        for n in range(4_000)
-        if any(a <= start + hour * n and start + hour * n < b for a, b in still)
-    }
-    running = [n for n in range(4_000) if n not in stopped]
-    expected = start + hour * (running[hours - 1] + 1)
-    assert due == min(expected, start + hour * hours + MOST_PAUSE)
-
-
-@given(st.integers(1, 40 * 24))
-def test_reminders_come_before_their_deadline_and_the_last_leaves_time(hours: int) -> None:
-    start = datetime(2027, 1, 1, tzinfo=UTC)
-    due = start + timedelta(hours=hours)
-    planned = schedule(start, due)
-    assert planned == sorted(planned)
-    assert planned
-    assert all(start < at < due for at in planned)
-    assert timedelta() < notice(planned, due) < due - planned[-1]
 
 
 def _events(world: World, exchange: Exchange, wanted: str) -> list[dict[str, Any]]:
@@ -273,15 +182,19 @@ def test_an_outage_of_ours_counts_for_nobody(world: World) -> None:
     assert world.read(exchange).state is State.IN_REVIEW
 
 
-def _bounce(world: World, exchange: Exchange, member: UUID) -> None:
-    """Let the last reminder to a member come back."""
+def _told(
+    world: World, exchange: Exchange, member: UUID, state: str, reason: str | None = None
+) -> None:
+    """Let this become of the last reminder to a member."""
     with db.transaction(world.engine, world.platform_id) as connection:
         connection.execute(
             text(
                 "INSERT INTO service.message (platform_id, id, member_id, exchange_id, event_id, "
-                "template, category, urgent, facts, channel, state, reason, made_at) "
+                "template, category, urgent, facts, channel, state, reason, made_at, due_at) "
                 "SELECT :platform_id, :id, :member, :exchange, id, 'reminder', 'steps', false, "
-                "'{}', 'email', 'bounced', '550 no such user', :now FROM service.event "
+                "'{}', 'email', :state, :reason, :now, "
+                "CASE WHEN :state IN ('waiting', 'held', 'sending') "
+                "THEN CAST(:now AS timestamptz) END FROM service.event "
                 "WHERE exchange_id = :exchange AND type = 'exchange.reminder' "
                 "ORDER BY sequence DESC LIMIT 1"
             ),
@@ -290,6 +203,8 @@ def _bounce(world: World, exchange: Exchange, member: UUID) -> None:
                 "id": uuid7(),
                 "member": member,
                 "exchange": exchange.id,
+                "state": state,
+                "reason": reason,
                 "now": world.now,
             },
         )
@@ -302,7 +217,7 @@ def test_somebody_whose_reminder_came_back_has_more_time_and_is_named_in_the_rev
     before = _due(exchange)
     world.step(exchange, "confirm", PAYEE)
     world.pass_time(days=6, hours=1)
-    _bounce(world, exchange, world.payer)
+    _told(world, exchange, world.payer, "bounced", "550 no such user")
     assert _due(world.read(exchange)) == before + UNREACHED_GRACE
     world.pass_time(days=1)
     assert world.read(exchange).state is State.ACTIVE
@@ -347,3 +262,100 @@ def test_two_workers_fire_each_timer_once(world: World) -> None:
     assert fired == [1, 0]
     assert silence(world.read(exchange)) is not None
     assert len(_events(world, exchange, "exchange.reminder")) == 1
+
+
+def test_a_mail_without_any_server_reaches_nobody_and_without_an_address_the_platform_does(
+    world: World,
+) -> None:
+    exchange = world.funded(world.sale())
+    before = _due(exchange)
+    world.pass_time(days=6, hours=1)
+    _told(world, exchange, world.payer, "suppressed", "no_address")
+    assert _due(world.read(exchange)) == before
+    _told(world, exchange, world.payee, "suppressed", "no_channel")
+    assert _due(world.read(exchange)) == before + UNREACHED_GRACE
+
+
+@pytest.mark.parametrize("state", ["waiting", "held"])
+def test_nobody_s_time_ends_while_their_reminder_is_on_its_way_but_not_for_ever(
+    world: World, state: str
+) -> None:
+    exchange = world.funded(world.sale())
+    before = _due(exchange)
+    world.pass_time(days=6, hours=1)
+    _told(world, exchange, world.payer, state)
+    assert _due(world.read(exchange)) == before, "nobody is told of time that may not be theirs"
+    world.pass_time(days=2)
+    assert world.read(exchange).state is State.ACTIVE
+    world.pass_time(days=2)
+    (review,) = _events(world, exchange, "exchange.in_review")
+    assert review["unreached"] == ["payer"]
+
+
+def test_whoever_is_reached_after_all_has_the_time_that_was_announced(world: World) -> None:
+    exchange = world.funded(world.sale())
+    world.pass_time(days=6, hours=1)
+    _told(world, exchange, world.payer, "bounced", "550 no such user")
+    world.pass_time(days=1)
+    assert world.read(exchange).state is State.ACTIVE
+    with db.transaction(world.engine, world.platform_id) as connection:
+        connection.execute(
+            text("UPDATE service.message SET state = 'sent', reason = NULL, sent_at = :now"),
+            {"now": world.now},
+        )
+    world.pass_time(hours=2)
+    assert world.read(exchange).state is State.IN_REVIEW
+
+
+def test_a_payer_who_tries_again_and_again_has_no_more_time_for_it(world: World) -> None:
+    exchange = world.sale()
+    for _ in range(40):
+        world.pass_time(hours=17)
+        if world.read(exchange).state.value in {"expired"}:
+            break
+        world.step(exchange, "fund", PAYER, payment_method="pm_sandbox_requires_action")
+        world.pass_time(minutes=1)
+        world.step(exchange, "abandon_payment", PAYER)
+    assert world.read(exchange).state is State.EXPIRED
+    assert world.now - exchange.proposed_at < timedelta(days=12)
+    assert len(_events(world, exchange, "exchange.reminder")) <= 3
+
+
+def test_a_pause_that_ends_sooner_is_no_reason_to_look_later(world: World) -> None:
+    exchange = world.funded(world.sale())
+    world.pass_time(days=2)
+    with db.transaction(world.engine, world.platform_id) as connection:
+        pause = pauses.record(
+            connection,
+            world.platform_id,
+            world.payer,
+            world.now,
+            world.now + timedelta(days=29),
+            world.now,
+        )
+    world.pass_time(days=6)
+    with db.transaction(world.engine, world.platform_id) as connection:
+        pauses.end(connection, world.platform_id, world.payer, pause.id, world.now)
+    due = _due(world.read(exchange))
+    world.pass_time(seconds=(due - world.now).total_seconds())
+    assert world.read(exchange).state is State.IN_REVIEW
+    assert len(_events(world, exchange, "exchange.reminder")) == 2
+
+
+def test_while_the_bank_contests_the_payment_nobody_is_reminded_and_the_wait_begins_anew(
+    engine: Engine, platform_id: UUID
+) -> None:
+    world = ContestedWorld(engine, platform_id)
+    exchange = world.sold()
+    row = world.contest(exchange)
+    world.pass_time(days=20)
+    assert world.read(exchange).state is State.ACTIVE
+    assert _events(world, exchange, "exchange.reminder") == []
+    world.decide(row, "won")
+    unfrozen = world.read(exchange)
+    assert unfrozen.frozen_at is None
+    assert _due(unfrozen) >= world.now + timedelta(days=7)
+    world.pass_time(days=9)
+    (review,) = _events(world, exchange, "exchange.in_review")
+    assert review["reason"] == "silence"
+    assert len(_events(world, exchange, "exchange.reminder")) == 2

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ledger import accounts
 from service import clock
-from service.exchanges import money, payouts
+from service.exchanges import money, pauses, payouts
 from service.exchanges.leaving import leave
 from service.http import presenters
 from service.http.auth import Actor, platform_key
@@ -42,6 +42,7 @@ from service.messages import store as messages
 from service.payments import payments
 from service.payments.providers import need
 from service.platforms import members
+from service.platforms.members import Member
 
 router = APIRouter(prefix="/v1/members", tags=["Members"], route_class=StrictRoute)
 
@@ -126,9 +127,15 @@ async def change_member(
 ) -> Response:
     """Only what is sent changes."""
     changes = body.model_dump(exclude_unset=True)
-    changed = await edge_of(request).run(
-        actor.platform_id, lambda c: members.change(c, actor.platform_id, member, changes)
-    )
+
+    def work(connection: Connection) -> Member:
+        changed = members.change(connection, actor.platform_id, member, changes)
+        if changes.keys() & {"time_zone", "country"}:
+            now = moment(connection, actor)
+            pauses.look_again(connection, actor.platform_id, member, now)
+        return changed
+
+    changed = await edge_of(request).run(actor.platform_id, work)
     return json_response(presenters.member(changed))
 
 
