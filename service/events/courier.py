@@ -39,13 +39,13 @@ class Result:
     error: str | None
     duration_ms: int
     answer: str | None = None
-    #: The endpoint asks for no message before.
+    #: Who did not take it asks for no message before.
     wanted_at: datetime | None = None
 
     @property
     def delivered(self) -> bool:
         """Whether the endpoint took the message: any 2xx says so (Standard Webhooks)."""
-        return self.status is not None and 200 <= self.status < 300
+        return self.status is not None and _is_taken(self.status)
 
 
 class Courier:
@@ -82,6 +82,8 @@ class Courier:
             return Result(None, _words(error), _since(began))
         except OSError as error:
             return Result(None, _words(error), _since(began))
+        if _is_taken(status):
+            return Result(status, None, _since(began), answer)
         return Result(
             status,
             f"answered {status}; redirects are not followed" if 300 <= status < 400 else None,
@@ -187,6 +189,10 @@ async def _read(response: httpcore.Response) -> tuple[int, str | None, str | Non
     # PostgreSQL's text has no NUL.
     answer = read[:_MOST_KEPT].decode(errors="replace").replace("\0", "\ufffd")
     return response.status, after, answer or None
+
+
+def _is_taken(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def _since(began: float) -> int:

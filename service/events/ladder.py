@@ -58,7 +58,7 @@ def retry_after(value: str | None, now: datetime) -> datetime | None:
         return now + min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one with a number beyond all measure
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

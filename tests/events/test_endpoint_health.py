@@ -272,7 +272,20 @@ def test_retry_after_is_read_as_seconds_and_as_a_date(seconds: int) -> None:
     assert ladder.retry_after(format_datetime(at, usegmt=True), now) == at
 
 
-@pytest.mark.parametrize("value", ["soon", "-5", "", "1.5", "Mon, 99 Foo 2027"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "soon",
+        "-5",
+        "",
+        "1.5",
+        "Mon, 99 Foo 2027",
+        f"Mon, 01 Jan {'9' * 23} 00:00:00 GMT",
+        "Mon, 01 Jan 7776222020 00:00:00 GMT",
+        f"Mon, 01 Jan 2020 {'9' * 22}:00:00 GMT",
+        f"Mon, 01 Jan 2020 00:00:00 +{'9' * 22}",
+    ],
+)
 def test_a_retry_after_that_nobody_can_read_is_none(value: str) -> None:
     assert ladder.retry_after(value, datetime(2027, 3, 1, 9, tzinfo=UTC)) is None
 

@@ -231,6 +231,13 @@ def test_a_redirect_into_the_network_is_not_followed(sink: Sink) -> None:
         assert inside.arrivals == []
 
 
+@pytest.mark.parametrize("value", ["600", f"Mon, 01 Jan {'9' * 23} 00:00:00 GMT"])
+def test_who_takes_a_message_is_not_heard_about_the_next_one(sink: Sink, value: str) -> None:
+    sink.reply("/hook", Reply(200, (("retry-after", value),)))
+    result = send(sink.url(), Guard(True))
+    assert (result.delivered, result.wanted_at) == (True, None)
+
+
 def test_who_does_not_answer_in_time_is_not_waited_for(sink: Sink) -> None:
     sink.reply("/hook", HANG)
     result = send(sink.url(), Guard(True), seconds=0.3)
