@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from threading import Lock
 from time import monotonic
@@ -32,14 +33,16 @@ _log = structlog.get_logger(__name__)
 #: Messages on their way at a time, to all endpoints and to one.
 MOST: Final = 400
 EACH: Final = 16
-#: No new ones are claimed after so long: a round ends, and the next begins.
-ROUND: Final = timedelta(seconds=10)
+#: No new ones are claimed after so long: the next round begins, while this one waits for its last
+#: answers. Longer than any attempt takes, so that of a process no more than two are under way.
+ROUND: Final = timedelta(seconds=20)
 #: While answers are waited for, new deliveries are looked for this often.
 _LOOK_SECONDS: Final = 0.2
 #: How often a step is tried that met another process in the database.
 _TRIES: Final = 3
 
-_at_work: Final = Lock()
+#: Held by the round of this process that claims.
+_claiming: Final = Lock()
 
 
 def run(
@@ -51,27 +54,31 @@ def run(
     most: int = MOST,
     each: int = EACH,
     lasting: timedelta = ROUND,
+    on_over: Callable[[], None] = lambda: None,
 ) -> int:
     """Send until nothing is due or ``lasting`` is over; return how many attempts were made.
 
-    ``now`` is when it begins, in real time. Several processes may run at once.
+    ``now`` is when it begins, in real time. Several may run at once, in any processes.
+    ``on_over`` is called, perhaps often, once ``lasting`` is over: no more is claimed then.
     """
     with db.transaction(engine, db.SYSTEM) as connection:
         taken = fanout.fan_out(connection, now)
         idle = taken < fanout.BATCH and not queue.is_due(connection, now)
     if idle:
         return 0
-    return asyncio.run(_Round(engine, now, sealer, guard, most, each, lasting).go())
+    return asyncio.run(_Round(engine, now, sealer, guard, most, each, lasting, on_over).go())
 
 
 def turn(engine: Engine, now: datetime, sealer: Sealer, guard: Guard) -> int:
-    """Do as :func:`run`, unless a thread of this process does: it finds what is new by itself."""
-    if not _at_work.acquire(blocking=False):
+    """Do as :func:`run`, unless a thread of this process claims: it finds what is new by itself.
+
+    One that claims no more keeps nobody from beginning, however long its last answers take.
+    """
+    if not _claiming.acquire(blocking=False):
         return 0
-    try:
-        return run(engine, now, sealer, guard)
-    finally:
-        _at_work.release()
+    with ExitStack() as held:
+        held.callback(_claiming.release)
+        return run(engine, now, sealer, guard, on_over=held.close)
 
 
 class _Round:
@@ -86,6 +93,7 @@ class _Round:
         most: int,
         each: int,
         lasting: timedelta,
+        on_over: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._began_at = now
@@ -95,6 +103,7 @@ class _Round:
         self._most = most
         self._each = each
         self._ends_at = now + lasting
+        self._on_over = on_over
         self._busy: Counter[UUID] = Counter()
         self._opened: dict[bytes, list[signing.Secret]] = {}
 
@@ -112,6 +121,8 @@ class _Round:
                     more, claimed = await asyncio.to_thread(
                         self._step, landed, self._most - len(flying)
                     )
+                    if self._now() >= self._ends_at:
+                        self._on_over()
                     flying |= {asyncio.create_task(self._send(courier, row)) for row in claimed}
                     self._busy.update(row["endpoint_id"] for row in claimed)
                     if not flying and not more:

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import text
 
 from service import db
-from service.events import fanout, ladder, queue
+from service.events import deliveries, fanout, ladder, queue
 from service.events.courier import Result
 from service.ids import encode
 from service.operations import dead_letters
-from tests.events.conftest import Post
+from tests.events.conftest import SEALER, Post
 from tests.events.sink import HANG, HANG_UP, OK, Reply, out_of_order
 
 DOWN: Final = Reply(500, body=b"down")
@@ -286,6 +286,31 @@ def test_endpoints_that_hang_keep_no_other_waiting(post: Post) -> None:
             post.sink.reply(f"/slow{number}", OK)
         post.sink.hang_up()
         running.result(60)
+
+
+def test_a_round_that_waits_for_an_answer_keeps_the_next_from_nothing(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timedelta(0)
+    monkeypatch.setattr(deliveries, "monotonic", lambda: time.monotonic() + ahead.total_seconds())
+    post.endpoint("/slow")
+    post.sink.reply("/slow", HANG, OK)
+    post.endpoint("/quick")
+    post.happen()
+    post.fan_out()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(deliveries.turn, post.engine, post.now(), SEALER, post.guard)
+        post.sink.wait(1, "/slow")
+        post.sink.wait(1, "/quick")
+        ahead = deliveries.ROUND
+        post.happen()
+        while len(post.sink.of("/quick")) < 2 and not waiting.done():
+            deliveries.turn(post.engine, post.now(), SEALER, post.guard)
+            time.sleep(0.01)
+        post.sink.hang_up()
+        waiting.result(60)
+    assert len(post.sink.of("/quick")) == 2
+    assert len(post.sink.of("/slow")) == 2, "what was waited for was not asked again"
 
 
 def test_one_endpoint_is_sent_no_more_at_a_time_than_it_may_be(post: Post) -> None:
