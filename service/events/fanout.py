@@ -20,6 +20,8 @@ BATCH: Final = 1_000
 # between them, the earlier is fetched too, or an endpoint could get them in the wrong order.
 # An event is for the endpoints that were enabled when it was written: its id, in real time, says
 # when. While an endpoint does not take what an exchange said before, or is held, it waits as long.
+# Whoever disables or deletes an endpoint locks it and then parks or cancels what waits for it. They
+# are waited for, or wait: nothing is left that is due at an endpoint that takes nothing.
 _INSERT: Final = text(
     f"""
     WITH taken AS (
@@ -33,6 +35,10 @@ _INSERT: Final = text(
             AND b.exchange_id = t.exchange_id AND b.sequence < t.sequence
         WHERE :full AND (b.tx, b.id) >
             (SELECT f.tx, f.id FROM service.feed AS f WHERE f.consumer = :consumer)
+    ), w AS MATERIALIZED (
+        SELECT * FROM service.webhook_endpoint
+        WHERE platform_id IN (SELECT t.platform_id FROM taken AS t) AND enabled_at IS NOT NULL
+        ORDER BY platform_id, id FOR KEY SHARE
     )
     INSERT INTO service.webhook_delivery (platform_id, endpoint_id, event_id, type, exchange_id,
         sequence, state, next_at, created_at)
@@ -40,7 +46,7 @@ _INSERT: Final = text(
         greatest(:now, w.held_until, (SELECT max(p.next_at) FROM service.webhook_delivery AS p
             WHERE p.platform_id = e.platform_id AND p.endpoint_id = w.id
               AND p.exchange_id = e.exchange_id AND p.state = 'waiting' AND p.failures > 0)), :now
-    FROM e JOIN service.webhook_endpoint AS w ON w.platform_id = e.platform_id
+    FROM e JOIN w ON w.platform_id = e.platform_id
         AND date_trunc('milliseconds', w.enabled_at) <= uuid_extract_timestamp(e.id)
         AND {PASSES}
     ON CONFLICT (platform_id, endpoint_id, event_id) DO NOTHING

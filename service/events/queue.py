@@ -134,12 +134,12 @@ _HOLD: Final = text(
 AGAIN: Final = (
     "state = 'waiting', next_at = :now, failures = 0, ended_at = NULL, replays = d.replays + 1"
 )
-#: Sends one delivery again, to an endpoint that is enabled.
+#: Sends one delivery again, to an endpoint that is enabled and will be until this is committed.
 SEND_AGAIN: Final = text(
     f"UPDATE service.webhook_delivery AS d SET {AGAIN} "  # noqa: S608 - names of our own
     "WHERE platform_id = :platform_id AND endpoint_id = :endpoint_id AND event_id = :event_id "
     "AND EXISTS (SELECT FROM service.webhook_endpoint AS w WHERE w.platform_id = :platform_id "
-    "AND w.id = :endpoint_id AND w.enabled_at IS NOT NULL)"
+    "AND w.id = :endpoint_id AND w.enabled_at IS NOT NULL FOR KEY SHARE)"
 )
 
 
