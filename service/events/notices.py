@@ -23,6 +23,8 @@ from service.platforms import clocks
 #: After so long without any success the platform is warned, and then the endpoint is disabled.
 WARN_AFTER: Final = timedelta(days=1)
 DISABLE_AFTER: Final = timedelta(days=3)
+#: At least so long lies between the two, even where no worker was there to warn in time.
+NOTICE: Final = timedelta(days=1)
 
 _LOCK: Final = text(
     """
@@ -73,12 +75,12 @@ def judge(connection: Connection, failed: Sequence[Fate], now: datetime) -> None
         error = last[row["id"]].error
         if row["id"] in gone:
             disable(connection, row, "gone", now, error)
-        elif row["failing_since"] <= now - DISABLE_AFTER:
-            disable(connection, row, "failing", now, error)
         elif row["warned_at"] is None:
             connection.execute(_WARNED, {**_key(row), "now": now})
-            ends_at = row["failing_since"] + DISABLE_AFTER
+            ends_at = _ends_at(row["failing_since"], now)
             _tell(connection, row, FAILING, now, error=error, disabled_at=ends_at)
+        elif _ends_at(row["failing_since"], row["warned_at"]) <= now:
+            disable(connection, row, "failing", now, error)
 
 
 def disable(
@@ -88,6 +90,10 @@ def disable(
     connection.execute(_DISABLE, {**_key(row), "now": now, "reason": reason})
     connection.execute(_PARK, _key(row))
     _tell(connection, row, DISABLED, now, reason=reason, error=error)
+
+
+def _ends_at(failing_since: datetime, warned_at: datetime) -> datetime:
+    return max(failing_since + DISABLE_AFTER, warned_at + NOTICE)
 
 
 def _key(row: RowMapping) -> dict[str, UUID]:

@@ -104,6 +104,28 @@ def test_an_endpoint_that_fails_is_warned_of_after_a_day_and_disabled_after_thre
     assert len(post.sink.of()) == tried
 
 
+def test_nobody_is_disabled_who_was_not_warned_a_day_before(post: Post) -> None:
+    """The days that no worker was there are not the endpoint's."""
+    endpoint = post.endpoint()
+    post.sink.reply("/hook", DOWN)
+    start = post.now()
+    post.happen()
+    post.run(start)
+    back = start + notices.DISABLE_AFTER + DAY
+    post.run(back)
+    row = post.read(endpoint)
+    assert row["enabled_at"] is not None
+    (warning,) = post.events("webhook_endpoint.failing")
+    ends_at = datetime.fromisoformat(warning["data"]["disabled_at"])
+    assert ends_at == row["warned_at"] + DAY
+    post.happen()
+    post.run(ends_at - timedelta(minutes=10))
+    assert post.read(endpoint)["enabled_at"] is not None
+    post.happen()
+    post.run(ends_at)
+    assert post.read(endpoint)["disabled_reason"] == "failing"
+
+
 def test_one_success_makes_an_endpoint_well(post: Post) -> None:
     endpoint = post.endpoint()
     start = post.now()
