@@ -12,6 +12,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpcore
 
@@ -57,14 +58,15 @@ class Courier:
 
     def __init__(self, guard: Guard, trust: ssl.SSLContext, seconds: float) -> None:
         self._guard = guard
-        self._backend = GuardedBackend(guard)
         self._trust = trust
         self._seconds = seconds
         self._idle: dict[str, list[httpcore.AsyncHTTPConnection]] = {}
         self._kept = 0
 
-    async def send(self, url: str, headers: Headers, body: bytes, now: datetime) -> Result:
-        """POST ``body``; whatever happens is a result.
+    async def send(
+        self, url: str, headers: Headers, body: bytes, now: datetime, whose: UUID
+    ) -> Result:
+        """POST ``body`` for a platform; whatever happens is a result.
 
         ``now`` is when the answer's ``Retry-After`` counts from.
         """
@@ -73,7 +75,7 @@ class Courier:
             # Again: what the operator allowed when it was registered may be allowed no more.
             self._guard.check_form(url)
             async with asyncio.timeout(self._seconds):
-                status, wanted, answer = await self._post(url, headers, body)
+                status, wanted, answer = await self._post(url, headers, body, whose)
         except AddressRefused as error:
             return Result(None, error.detail[:_LONGEST_ERROR], _since(began))
         except TimeoutError:
@@ -100,7 +102,7 @@ class Courier:
         self._idle.clear()
 
     async def _post(
-        self, url: str, headers: Headers, body: bytes
+        self, url: str, headers: Headers, body: bytes, whose: UUID
     ) -> tuple[int, str | None, str | None]:
         target = httpcore.URL(url)
         sent = [
@@ -120,7 +122,7 @@ class Courier:
             target.origin,
             ssl_context=self._trust,
             keepalive_expiry=_KEPT_SECONDS,
-            network_backend=self._backend,
+            network_backend=GuardedBackend(self._guard, whose),
         )
         return await self._ask(new, target, sent, body)
 

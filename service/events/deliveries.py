@@ -179,7 +179,7 @@ class _Round:
         try:
             message_id, body = encode("event", row["id"]), signing.payload(dict(row))
             headers = signing.headers(message_id, body, self._secrets(row), at)
-            result = await courier.send(row["url"], headers, body, at)
+            result = await courier.send(row["url"], headers, body, at, row["platform_id"])
         except SealBroken as error:
             result = Result(None, f"its secret: {error}", 0)
         except Exception as error:  # whatever it is, it must not keep the others waiting

@@ -17,21 +17,23 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpcore
 
 from ledger.refusals import Refusal
+from service.events.lookups import Lookups
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-#: Returns the addresses of a host, as text. Raises OSError when it has none.
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+#: Returns the addresses of a host, as text, for a platform. Raises OSError when it has none.
+Resolve = Callable[[str, int, UUID], Awaitable[Sequence[str]]]
 
 LONGEST_URL: Final = 2_000
-#: A name that takes long to resolve holds one of these, and nobody else's.
-_RESOLVERS: Final = 64
+#: How many names are looked up at a time, and for one platform.
+_RESOLVERS: Final = 256
+_RESOLVERS_EACH: Final = 8
 #: How long whoever registers an address waits for its name to resolve.
 _PATIENCE_SECONDS: Final = 5.0
 #: How many addresses of a name are tried.
@@ -112,32 +114,28 @@ def _is_sendable(address: Address) -> bool:
     return not (address.is_multicast or address.is_unspecified)
 
 
-_pool: Final = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
+def _ask(host: str, port: int) -> list[str]:
     """Return what the machine's resolver says of a host."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a name that no server could be asked about
+        raise OSError("not a name") from error
+    return list(dict.fromkeys(str(line[4][0]) for line in found))
 
-    def ask() -> list[str]:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:  # a name that no server could be asked about
-            raise OSError("not a name") from error
-        return list(dict.fromkeys(str(line[4][0]) for line in found))
 
-    return await asyncio.get_running_loop().run_in_executor(_pool, ask)
+_lookups: Final = Lookups(_ask, _RESOLVERS, _RESOLVERS_EACH)
 
 
 class Guard:
     """Checks addresses for one instance."""
 
-    def __init__(self, allow_private: bool = False, resolver: Resolve = resolve) -> None:
+    def __init__(self, allow_private: bool = False, resolver: Resolve = _lookups.resolve) -> None:
         """Take whether the operator allows private addresses and plain HTTP, for development."""
         self._allow_private = allow_private
         self._resolve = resolver
 
-    async def check(self, url: str) -> None:
-        """Check an address that is to be registered, its form and where its name leads now.
+    async def check(self, url: str, whose: UUID) -> None:
+        """Check an address that a platform registers, its form and where its name leads now.
 
         Raises:
             AddressRefused
@@ -145,7 +143,7 @@ class Guard:
         host, port = self.check_form(url)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self.addresses(host, port)
+                await self.addresses(host, port, whose)
         except Forbidden as error:
             raise _refused(str(error)) from None
         except OSError:  # a TimeoutError is one
@@ -177,8 +175,8 @@ class Guard:
             raise _refused("It names no host.")
         return host, port or (443 if parts.scheme == "https" else 80)
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses that a host may be connected at: all it has, or none.
+    async def addresses(self, host: str, port: int, whose: UUID) -> Sequence[str]:
+        """Return the addresses that a host may be connected at for a platform: all, or none.
 
         Raises:
             Forbidden: one of them is not of the public internet.
@@ -187,7 +185,7 @@ class Guard:
         try:
             found: Iterable[str] = [str(ipaddress.ip_address(host))]
         except ValueError:
-            found = await self._resolve(host, port)
+            found = await self._resolve(host, port, whose)
         addresses = [ipaddress.ip_address(one) for one in found]
         if not addresses:
             raise OSError(f"{host} has no address")
@@ -198,10 +196,11 @@ class Guard:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects for httpcore, only to what the guard lets pass."""
+    """Connects for httpcore and a platform, only to what the guard lets pass."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, whose: UUID) -> None:
         self._guard = guard
+        self._whose = whose
         self._inner = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -219,7 +218,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError, httpcore.ConnectTimeout: it cannot be reached.
         """
         try:
-            addresses = await self._guard.addresses(host, port)
+            addresses = await self._guard.addresses(host, port, self._whose)
         except OSError as error:
             raise httpcore.ConnectError("the name of the host does not resolve") from error
         for number, address in enumerate(addresses, start=1):

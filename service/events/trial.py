@@ -39,4 +39,5 @@ async def send(
         return event_id, Result(None, f"its secret: {error}", 0)
     headers = signing.headers(encode("event", event_id), body, secrets, now)
     async with open_courier(guard) as courier:
-        return event_id, await courier.send(endpoint["url"], headers, body, now)
+        whose = endpoint["platform_id"]
+        return event_id, await courier.send(endpoint["url"], headers, body, now, whose)

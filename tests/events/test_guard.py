@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Final
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography import x509
@@ -27,6 +28,7 @@ HEADERS: Final = [
     ("webhook-timestamp", "1"),
     ("webhook-signature", "v1,x"),
 ]
+PLATFORM: Final = uuid4()
 BODY: Final = b'{"id":"evt_1","type":"x","exchange":null,"sequence":null}'
 
 
@@ -37,13 +39,13 @@ class Names:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    async def __call__(self, host: str, port: int, whose: UUID) -> Sequence[str]:
         self.asked.append(host)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 def check(url: str, one: Guard) -> None:
-    asyncio.run(one.check(url))
+    asyncio.run(one.check(url, PLATFORM))
 
 
 def send(url: str, one: Guard, trust: ssl.SSLContext | None = None, seconds: float = 10) -> Result:
@@ -51,7 +53,7 @@ def send(url: str, one: Guard, trust: ssl.SSLContext | None = None, seconds: flo
 
     async def work() -> Result:
         async with open_courier(one, seconds=seconds, trust=trust) as courier:
-            return await courier.send(url, HEADERS, BODY, datetime.now(UTC))
+            return await courier.send(url, HEADERS, BODY, datetime.now(UTC), PLATFORM)
 
     return asyncio.run(work())
 
@@ -251,7 +253,7 @@ def test_who_answers_drop_by_drop_is_not_waited_for(sink: Sink) -> None:
 
 
 def test_a_name_that_does_not_resolve_is_an_error_like_any_other() -> None:
-    async def nothing(_host: str, _port: int) -> Sequence[str]:
+    async def nothing(_host: str, _port: int, _whose: UUID) -> Sequence[str]:
         raise OSError("no such name")
 
     with pytest.raises(AddressRefused):
@@ -263,7 +265,7 @@ def test_a_name_that_does_not_resolve_is_an_error_like_any_other() -> None:
 def test_a_resolver_that_hangs_keeps_no_registration_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def hang(_host: str, _port: int) -> Sequence[str]:
+    async def hang(_host: str, _port: int, _whose: UUID) -> Sequence[str]:
         await asyncio.Event().wait()
         return [PUBLIC]
 
@@ -283,7 +285,9 @@ def test_a_connection_that_the_other_side_closed_is_made_anew(sink: Sink) -> Non
         async with open_courier(Guard(True)) as courier:
             results = []
             for _ in range(3):
-                results.append(await courier.send(sink.url(), HEADERS, BODY, datetime.now(UTC)))
+                results.append(
+                    await courier.send(sink.url(), HEADERS, BODY, datetime.now(UTC), PLATFORM)
+                )
                 sink.hang_up()
             return results
 
@@ -292,7 +296,7 @@ def test_a_connection_that_the_other_side_closed_is_made_anew(sink: Sink) -> Non
 
 def test_forbidden_is_told_apart_from_not_reached() -> None:
     with pytest.raises(Forbidden):
-        asyncio.run(Guard().addresses(str(IPv4Address("10.0.0.1")), 443))
+        asyncio.run(Guard().addresses(str(IPv4Address("10.0.0.1")), 443, PLATFORM))
 
 
 def _authority(folder: Path, host: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -117,7 +117,7 @@ async def create_webhook_endpoint(
 ) -> Response:
     """Its signing secret is in this answer alone. Messages are signed as Standard Webhooks asks."""
     edge = edge_of(request)
-    await _guard(edge).check(body.url)
+    await _guard(edge).check(body.url, actor.platform_id)
 
     def work(connection: Connection, _now: datetime) -> Answer:
         row, secret = endpoints.create(
@@ -184,7 +184,7 @@ async def change_webhook_endpoint(
     edge = edge_of(request)
     changes = body.model_dump(exclude_none=True)
     if body.url is not None:
-        await _guard(edge).check(body.url)
+        await _guard(edge).check(body.url, actor.platform_id)
     row = await edge.run(
         actor.platform_id,
         lambda c: endpoints.change(c, actor.platform_id, webhook_endpoint, changes, clock.now()),
