@@ -33,8 +33,9 @@ from service.sealing import Sealer
 
 _log = structlog.get_logger(__name__)
 
-#: Four tasks at once, each of which may ask four things of providers at the same time.
-_POOL_SIZE: Final = 16
+#: Every kind of round at once, of which the sweep, the poll and the mail ask several things at the
+#: same time.
+_POOL_SIZE: Final = 24
 
 app: Final = wake.make_queue(
     lambda: settings().redis_url,
@@ -105,6 +106,7 @@ def _channels() -> channels.Channels:
 
 
 @app.task(name=wake.SWEEP)
+@tasks.alone
 def sweep_payments() -> None:
     """Deliver, apply, submit and look again: everything between us and the providers."""
     wake.begin(_broker(), wake.SWEEP)
@@ -112,6 +114,7 @@ def sweep_payments() -> None:
 
 
 @app.task(name=wake.TIMERS)
+@tasks.alone
 def fire_timers() -> None:
     """Take the clock's steps that are due."""
     wake.begin(_broker(), wake.TIMERS)
@@ -122,6 +125,7 @@ def fire_timers() -> None:
 
 
 @app.task(name=wake.SCRIPTS)
+@tasks.alone
 def follow_scripts() -> None:
     """Do what is due where a sandbox has a clock of its own, and what scripted members do."""
     wake.begin(_broker(), wake.SCRIPTS)
@@ -136,6 +140,7 @@ def deliver_webhooks() -> None:
 
 
 @app.task(name=wake.MESSAGES)
+@tasks.alone
 def tell_members() -> None:
     """Write the messages that events call for, and send those that are due."""
     wake.begin(_broker(), wake.MESSAGES)
@@ -144,6 +149,7 @@ def tell_members() -> None:
 
 
 @app.task(name=wake.CUT)
+@tasks.alone
 def cut_balances() -> None:
     """Cut the balances of busy accounts, each platform in a transaction of its own."""
     wake.begin(_broker(), wake.CUT)
@@ -155,6 +161,7 @@ def cut_balances() -> None:
 
 
 @app.task(name=wake.AUDIT)
+@tasks.alone
 def audit_books() -> None:
     """Re-prove the books of every platform; a problem is an alert, never repaired in silence."""
     wake.begin(_broker(), wake.AUDIT)
@@ -167,6 +174,7 @@ def audit_books() -> None:
 
 
 @app.task(name=wake.POLL)
+@tasks.alone
 def poll_events() -> None:
     """Read the providers' lists of events, for what their webhooks did not bring."""
     wake.begin(_broker(), wake.POLL)
@@ -175,6 +183,7 @@ def poll_events() -> None:
 
 
 @app.task(name=wake.RECONCILE)
+@tasks.alone
 def reconcile_days() -> None:
     """Compare the providers' books of the days that are over with ours."""
     wake.begin(_broker(), wake.RECONCILE)

@@ -24,7 +24,7 @@ def main() -> None:
         [
             "worker",
             "--pool=threads",
-            "--concurrency=4",
+            "--concurrency=10",
             f"--loglevel={settings().log_level}",
             "--without-gossip",
             "--without-mingle",

@@ -33,9 +33,10 @@ from service.policies.decent import next_decent
 _log = structlog.get_logger(__name__)
 
 #: How many messages one claim takes, and how many claims one round makes.
-BATCH: Final = 20
-ROUNDS: Final = 10
-#: Longer than sending a batch can take: nobody else tries meanwhile.
+BATCH: Final = 10
+ROUNDS: Final = 20
+#: Longer than sending a batch can take, to the slowest server that still answers: nobody else tries
+#: meanwhile.
 LEASE: Final = timedelta(minutes=10)
 #: How long to wait after each attempt that may yet work; after the last it has failed.
 LADDER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440))

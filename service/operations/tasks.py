@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from threading import Lock
 from time import perf_counter
 from typing import Any, Final
 
@@ -32,6 +34,26 @@ def _end(task_id: str, task: Any, state: str | None = None, **_: Any) -> None:
     outcome = "done" if state == "SUCCESS" else "failed"
     metrics.task_runs.labels(task.name, outcome).inc()
     structlog.contextvars.clear_contextvars()
+
+
+def alone(work: Callable[[], None]) -> Callable[[], None]:
+    """Let a round that finds another of its kind still running in this process end at once.
+
+    The schedule begins a round every second or two. Without this, one that waits for a slow mail
+    server or provider would soon have company of its own kind in every thread, and the deadlines
+    would wait for the mail.
+    """
+    at_it = Lock()
+
+    @wraps(work)
+    def once() -> None:
+        if at_it.acquire(blocking=False):
+            try:
+                work()
+            finally:
+                at_it.release()
+
+    return once
 
 
 def serve_metrics(port: Callable[[], int | None]) -> None:

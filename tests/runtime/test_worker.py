@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -106,3 +108,42 @@ def test_a_task_that_begins_lets_itself_be_woken_again(instance: None, redis_url
         run(wake.SWEEP)
         assert not client.exists(mark)
         client.delete("tierce")
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        (wake.SWEEP, "service.payment"),
+        (wake.TIMERS, "service.timer"),
+        (wake.MESSAGES, "service.message"),
+        (wake.SCRIPTS, "service.platform_clock"),
+        (wake.POLL, "service.provider_connection"),
+    ],
+)
+def test_a_round_that_cannot_go_on_has_no_company_and_keeps_no_other_kind_waiting(
+    instance: None, engine: Engine, name: str, table: str
+) -> None:
+    with engine.connect() as holder, holder.begin():
+        holder.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+        stuck = Thread(target=run, args=(name,))
+        stuck.start()
+        deadline = monotonic() + 9
+        while not _waits_for(engine, table):
+            assert monotonic() < deadline, "the first round never came to the table"
+        run(name)  # would wait for the table too, and fail
+        run(wake.BEAT)
+        assert stuck.is_alive()
+    stuck.join()
+    run(name)
+
+
+def _waits_for(engine: Engine, table: str) -> bool:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT EXISTS (SELECT FROM pg_locks "
+                "WHERE NOT granted AND relation = CAST(:table AS regclass))"
+            ),
+            {"table": table},
+        )
+        return bool(found.scalar_one())
