@@ -51,7 +51,7 @@ CREATE TABLE disputes.pool_platform (
 );
 ALTER TABLE disputes.pool OWNER TO tierce_owner;
 ALTER TABLE disputes.pool_member OWNER TO tierce_owner;
-ALTER TABLE disputes.pool_platform OWNER TO tierce_owner;
+CALL service.make_tenant_table('disputes.pool_platform', 'SELECT');
 GRANT SELECT, INSERT, UPDATE ON disputes.pool TO tierce_system;
 GRANT SELECT, INSERT, DELETE ON disputes.pool_member, disputes.pool_platform TO tierce_system;
 
@@ -80,7 +80,9 @@ CREATE TABLE disputes.tie (
     CONSTRAINT ck_tie_instrument CHECK (octet_length(instrument) = 32)
 );
 CREATE INDEX ix_tie_mediator_id ON disputes.tie (mediator_id);
-ALTER TABLE disputes.tie OWNER TO tierce_owner;
+-- A platform learns nothing of who is tied to whom.
+CALL service.make_tenant_table('disputes.tie', 'SELECT');
+REVOKE SELECT ON disputes.tie FROM tierce_runtime;
 GRANT SELECT, INSERT ON disputes.tie TO tierce_system;
 GRANT UPDATE (ended_at) ON disputes.tie TO tierce_system;
 
