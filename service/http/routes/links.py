@@ -123,7 +123,7 @@ async def take_step(request: Request, token: str, step: str) -> Response:
 
     def work(connection: Connection, found: Found) -> _Shown:
         refusal = _take(connection, edge, found, step, form)
-        if refusal is not None:
+        if refusal is not None and not _stands(connection, found, step, form):
             return _Shown(_show(connection, found, token, refused=True), 409)
         links.used(connection, found, clock.now())
         return _Shown("", 303)
@@ -154,6 +154,21 @@ def _take(
     now = clocks.now_at(connection, found.platform_id, clock.now())
     (outcome,) = advance(connection, found.platform_id, [command], Rules(now, edge.codes))
     return outcome if isinstance(outcome, Refusal) else outcome.refusal
+
+
+def _stands(connection: Connection, found: Found, step: str, form: dict[str, str]) -> bool:
+    """Tell whether the member's word was taken before: a second tap says the same once more."""
+    assert found.platform_id is not None
+    assert found.exchange_id is not None
+    assert found.member_id is not None
+    exchange = queries.find(connection, found.platform_id, found.exchange_id, found.member_id)
+    role = exchange.role_of(found.member_id)
+    assert role is not None
+    if step == "agree":
+        agreed = exchange.agreed_by(role) is not None
+        return agreed and form.get("terms_hash") == exchange.terms_hash
+    point = next((one for one in exchange.checkpoints if one.name == form.get("checkpoint")), None)
+    return point is not None and point.confirmed_by(role) is not None
 
 
 def _form(body: bytes) -> dict[str, str]:
