@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -331,9 +332,14 @@ def invalid_errors(
     ]
 
 
+_SHAPE: Final = re.compile(r"(literal|list|dict|tuple|function-\w+|constrained-\w+)\[")
+
+
 def _pointer(location: tuple[int | str, ...]) -> str:
     """``("body", "legs", 0)`` → ``/legs/0``; other places keep their name: ``/query/limit``."""
     parts = location[1:] if location[0] == "body" else location
+    # Of a field that takes several shapes, the checker names the shape beside the field.
+    parts = tuple(part for part in parts if not _SHAPE.match(str(part)))
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
@@ -346,7 +352,7 @@ def _words(error: Any, body: Any, location: tuple[int | str, ...]) -> str:
         return hints.amount(
             error["input"], beside.get("unit") if isinstance(beside, dict) else None
         )
-    return str(error["msg"])
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

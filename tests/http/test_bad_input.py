@@ -349,3 +349,18 @@ def test_a_cursor_that_is_not_of_the_list_is_refused(api: Api, path: str, cursor
     answer = api.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}")
     assert answer.status_code == 400, answer.text
     assert answer.json()["code"] in {"invalid_cursor", "bad_request"}
+
+
+@pytest.mark.parametrize("given", ["dances", [{"do": "fly", "after": "P1D"}], 7, None])
+def test_a_field_of_several_shapes_is_pointed_at_as_the_caller_wrote_it(
+    api: Api, given: object
+) -> None:
+    body = {"member": api.member()["id"], "script": given}
+    told = problem(api.post("/v1/sandbox/scripts", body), 422, "invalid_request")
+    pointers = [one["pointer"] for one in told["errors"]]
+    assert all(one.startswith("/script") and "[" not in one for one in pointers), pointers
+
+
+def test_no_detail_speaks_of_how_it_was_checked(api: Api) -> None:
+    answer = api.post("/v1/members", {"external_id": "a", "time_zone": "Mars/Olympus"})
+    assert "alue error" not in problem(answer, 422, "invalid_request")["detail"]
