@@ -138,6 +138,11 @@ async def _by_key(edge: Edge, secret: str) -> Actor:
     now = clock.now()
     if found is None or not found[0].works(now):
         found = await edge.run(db.SYSTEM, lambda c: keys.recognise(c, secret, now))
+        if found is None and secret.startswith("tk_operator_"):
+            raise NotSignedIn(
+                "This is an operator's key: it opens /v1/platforms and /v1/operator. Here a "
+                "platform's key opens, tk_live_… or tk_sandbox_…."
+            )
         if found is None:
             raise NotSignedIn("This API key is not known, or has ended.")
         known.keep(secret, *found)

@@ -317,3 +317,10 @@ def test_the_published_keys_verify_a_token(api: Api, anonymous: Api) -> None:
     ends = datetime.fromisoformat(made["expires_at"])
     assert abs(ends.timestamp() - claims["exp"]) <= 1
     assert claims["exp"] - claims["iat"] == 60
+
+
+def test_an_operator_s_key_on_a_platform_s_address_is_told_what_opens_there(server: Server) -> None:
+    mistaken = Api(server, "tk_operator_0123456789abcdef")
+    told = problem(mistaken.get("/v1/members"), 401, "not_signed_in")
+    assert "operator" in told["detail"]
+    assert "tk_sandbox_" in told["detail"]
