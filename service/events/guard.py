@@ -82,6 +82,7 @@ _CLOSED_V6: Final = tuple(
     )
 )
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+_METADATA_6: Final = ipaddress.IPv6Address("fd00:ec2::254")
 _TRANSLATED: Final = (
     ipaddress.IPv6Network("::ffff:0:0:0/96"),
     ipaddress.IPv6Network("64:ff9b::/96"),
@@ -110,8 +111,14 @@ def is_public(address: Address) -> bool:
 
 
 def _is_sendable(address: Address) -> bool:
-    """Where even a developer's webhooks go: to one machine."""
-    return not (address.is_multicast or address.is_unspecified)
+    """Where even a developer's webhooks go: to one machine, and to none that tells of itself.
+
+    Clouds answer for a machine's own credentials at link-local addresses, and at one of IPv6.
+    """
+    seen = getattr(address, "ipv4_mapped", None) or address
+    return not (
+        seen.is_multicast or seen.is_unspecified or seen.is_link_local or seen == _METADATA_6
+    )
 
 
 def _ask(host: str, port: int) -> list[str]:
@@ -166,7 +173,10 @@ class Guard:
             raise _refused("It is no address.") from None
         schemes = {"https", "http"} if self._allow_private else {"https"}
         if parts.scheme not in schemes:
-            raise _refused("It has to begin with https://.")
+            raise _refused(
+                "It has to begin with https://. (On a developer's own machine "
+                "TIERCE_WEBHOOKS_ALLOW_PRIVATE=true lets http:// and private addresses in.)"
+            )
         if "@" in parts.netloc:
             raise _refused("It must not carry a name or a password.")
         if parts.fragment or url.endswith("#"):

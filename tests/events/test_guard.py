@@ -167,7 +167,15 @@ def test_any_port_is_taken_with_tls_and_the_operator_can_allow_more() -> None:
     developer = Guard(allow_private=True)
     check("http://127.0.0.1:8000/x", developer)
     check("https://10.0.0.1/x", developer)
-    for url in ("http://224.0.0.1/x", "http://0.0.0.0/x", "ftp://127.0.0.1/x"):
+    for url in (
+        "http://224.0.0.1/x",
+        "http://0.0.0.0/x",
+        "ftp://127.0.0.1/x",
+        "http://169.254.169.254/x",
+        "http://[::ffff:169.254.169.254]/x",
+        "http://[fe80::1]/x",
+        "http://[fd00:ec2::254]/x",
+    ):
         with pytest.raises(AddressRefused):
             check(url, developer)
 
