@@ -12,11 +12,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 import redis
-import structlog
 from celery.signals import setup_logging
 from sqlalchemy import Engine
 
-from ledger import cuts
 from service import books, db, wake
 from service.clock import now
 from service.config import settings
@@ -25,13 +23,10 @@ from service.events.guard import Guard
 from service.exchanges import desk, sweep, timers
 from service.log import configure
 from service.messages import channels, make, send
-from service.operations import outages, proofs, tasks
-from service.payments import daily, poll
-from service.platforms import answers
+from service.operations import outages, proofs, retention, tasks
+from service.payments import poll
 from service.sandbox import passing
 from service.sealing import Sealer
-
-_log = structlog.get_logger(__name__)
 
 #: Every kind of round at once, of which the sweep, the poll and the mail ask several things at the
 #: same time.
@@ -48,15 +43,15 @@ app: Final = wake.make_queue(
         "deliver": {"task": wake.DELIVER, "schedule": 1.0, "options": {"expires": 1.0}},
         "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
-        "audit": {"task": wake.AUDIT, "schedule": 3600.0, "options": {"expires": 3600.0}},
+        # These three are done when the last time that is recorded is an hour ago
+        # (service.operations.proofs), however often a worker is restarted.
+        "audit": {"task": wake.AUDIT, "schedule": 60.0, "options": {"expires": 60.0}},
+        "reconcile": {"task": wake.RECONCILE, "schedule": 60.0, "options": {"expires": 60.0}},
+        "forget": {"task": wake.FORGET, "schedule": 60.0, "options": {"expires": 60.0}},
         # Each connection is asked as often as service.payments.poll says, not at every round.
         "poll": {"task": wake.POLL, "schedule": 60.0, "options": {"expires": 60.0}},
-        # Days that are over and were not reconciled: looked for often, so that none is missed by a
-        # worker that is restarted every day.
-        "reconcile": {"task": wake.RECONCILE, "schedule": 3600.0, "options": {"expires": 3600.0}},
         # Each worker that takes one is seen; how long nobody took one is how long there was none.
         "beat": {"task": wake.BEAT, "schedule": 10.0, "options": {"expires": 10.0}},
-        "forget": {"task": wake.FORGET, "schedule": 3600.0, "options": {"expires": 3600.0}},
     },
 )
 
@@ -153,24 +148,15 @@ def tell_members() -> None:
 def cut_balances() -> None:
     """Cut the balances of busy accounts, each platform in a transaction of its own."""
     wake.begin(_broker(), wake.CUT)
-    with db.transaction(_engine(), db.SYSTEM) as connection:
-        platforms = cuts.platforms(connection)
-    for platform_id in platforms:
-        with db.transaction(_engine(), db.SYSTEM) as connection:
-            cuts.cut(connection, platform_id)
+    books.cut(_engine())
 
 
 @app.task(name=wake.AUDIT)
 @tasks.alone
 def audit_books() -> None:
-    """Re-prove the books of every platform; a problem is an alert, never repaired in silence."""
+    """Re-prove the books of every platform, once an hour."""
     wake.begin(_broker(), wake.AUDIT)
-    proof = books.prove(_engine())
-    with db.transaction(_engine(), db.SYSTEM) as connection:
-        proofs.record(connection, "books", len(proof.problems), now())
-    _log.info("books_proved", entries=proof.entries, accounts=proof.accounts)
-    for problem in proof.problems:
-        _log.critical("books_problem", problem=str(problem))
+    proofs.hourly(_engine(), "books", now(), lambda: books.audit(_engine()))
 
 
 @app.task(name=wake.POLL)
@@ -185,17 +171,17 @@ def poll_events() -> None:
 @app.task(name=wake.RECONCILE)
 @tasks.alone
 def reconcile_days() -> None:
-    """Compare the providers' books of the days that are over with ours."""
+    """Compare the providers' books of the days that are over with ours, once an hour."""
     wake.begin(_broker(), wake.RECONCILE)
-    daily.run(_engine(), _desk().providers, now())
-    passing.reconcile(_desk(), now)
+    proofs.hourly(_engine(), "reconciled", now(), lambda: passing.reconcile(_desk(), now))
 
 
 @app.task(name=wake.FORGET)
-def forget_answers() -> None:
-    """Delete the answers kept under idempotency keys whose time is over."""
+@tasks.alone
+def forget_old_rows() -> None:
+    """Delete what is kept no longer, once an hour."""
     wake.begin(_broker(), wake.FORGET)
-    answers.forget(_engine(), now())
+    proofs.hourly(_engine(), "forgotten", now(), lambda: retention.forget(_engine(), now()))
 
 
 @app.task(name=wake.BEAT)

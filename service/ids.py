@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import datetime
 from threading import Lock
 from typing import Final
 from uuid import UUID
@@ -40,6 +41,8 @@ PREFIXES: Final = {
     "dead_letter": "dl",
     "outage": "out",
     "script": "sc",
+    "mediator": "md",
+    "sign_in_session": "sis",
 }
 
 
@@ -78,6 +81,11 @@ def uuid7() -> UUID:
     milliseconds, random = _clock.next()
     high, low = random >> 62, random & (1 << 62) - 1
     return UUID(int=(milliseconds << 80) | (0x7 << 76) | (high << 64) | (0x2 << 62) | low)
+
+
+def least_uuid7(at: datetime) -> UUID:
+    """Return what is below every UUIDv7 made at ``at`` or later, and above those made before."""
+    return UUID(int=(int(at.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
 
 
 def encode(kind: str, value: UUID) -> str:

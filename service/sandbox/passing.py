@@ -233,11 +233,15 @@ def work(desk: Desk, real: Callable[[], datetime]) -> int:
     return _work_on(desk, list(dict.fromkeys(found)), real)
 
 
-def reconcile(desk: Desk, real: Callable[[], datetime]) -> int:
-    """Look at every platform with a clock of its own: days may be over there."""
+def reconcile(desk: Desk, real: Callable[[], datetime]) -> None:
+    """Compare the providers' books of the days that are over with ours, wherever one is over.
+
+    Platforms in real time together, and each with a clock of its own in its time.
+    """
+    daily.run(desk.engine, desk.providers, real())
     with db.transaction(desk.engine, db.SYSTEM) as connection:
         found = sorted(clocks.owners(connection))
-    return _work_on(desk, found, real)
+    _work_on(desk, found, real)
 
 
 def _work_on(desk: Desk, platforms: Sequence[UUID], real: Callable[[], datetime]) -> int:

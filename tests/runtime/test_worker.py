@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from threading import Thread
 from time import monotonic
 from typing import Any
@@ -18,16 +19,21 @@ from service import wake
 from service.cli import seed
 from service.clock import now
 from service.config import settings
-from service.db import transaction
+from service.db import SYSTEM, transaction
 from service.ids import decode
+from service.operations import proofs
 from service.wake import Waker
 
 TASKS = {name for name in worker.app.tasks if name.startswith("tierce.")}
 
 
 @pytest.fixture
-def instance(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The worker's settings, as ``tierce up`` gives them."""
+def instance(
+    engine: Engine, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The worker's settings, as ``tierce up`` gives them, where nothing was proved yet."""
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM service.proof"))
     caches = (settings, worker._engine, worker._broker, worker._desk)
     for cache in caches:
         cache.cache_clear()
@@ -96,6 +102,33 @@ def test_a_problem_in_the_books_is_an_alert(instance: None, engine: Engine) -> N
     with transaction(engine, platform_id) as connection:
         back = Transfer("suspense", "provider:sandbox", 1, "EUR")
         post(connection, platform_id, [Posting("k2", "collect", (back,))], now())
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [(wake.AUDIT, "books"), (wake.RECONCILE, "reconciled"), (wake.FORGET, "forgotten")],
+)
+def test_what_is_done_every_hour_is_due_by_what_is_recorded_whoever_restarts(
+    instance: None, engine: Engine, name: str, what: str
+) -> None:
+    began = now()
+    run(name)
+    first = _recorded(engine, what)
+    assert first is not None
+    assert first >= began
+    run(name)
+    assert _recorded(engine, what) == first
+    with transaction(engine, SYSTEM) as connection:
+        proofs.record(connection, what, 0, began - proofs.EVERY)
+    run(name)
+    third = _recorded(engine, what)
+    assert third is not None
+    assert third > first
+
+
+def _recorded(engine: Engine, what: str) -> datetime | None:
+    with transaction(engine, SYSTEM) as connection:
+        return proofs.last(connection, what)
 
 
 def test_a_task_that_begins_lets_itself_be_woken_again(instance: None, redis_url: str) -> None:
