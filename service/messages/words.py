@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,15 @@ def fill(template: str, variables: Mapping[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: it names one that is not there.
     """
-    return plain.from_string(template).render(variables)
+    written = plain.from_string(template).render(variables)
+    return _beginning().sub(lambda found: found[1] + found[2].capitalize(), written)
+
+
+@lru_cache(maxsize=1)
+def _beginning() -> re.Pattern[str]:
+    """Match the words for somebody without a name where a sentence begins."""
+    somebody = "|".join(re.escape(catalogue(one, "words")["somebody"]) for one in LOCALES)
+    return re.compile(rf"(^\s*|[.!?]\s+)({somebody})", re.MULTILINE)
 
 
 def clean(given: str) -> str:

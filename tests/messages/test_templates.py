@@ -139,6 +139,16 @@ def test_members_never_read_the_lawyers_word_for_it(locale: str) -> None:
             assert word not in said
 
 
+@pytest.mark.parametrize(("template", "locale"), list(product(TEMPLATES, words.LOCALES)))
+def test_a_sentence_about_somebody_without_a_name_begins_with_a_capital(
+    template: str, locale: str
+) -> None:
+    somebody = words.catalogue(locale, "words")["somebody"]
+    written = compose(template, locale, {**FULL, "other": somebody}, URL)
+    for part in (written.subject, written.plain):
+        assert not re.search(rf"(^|[.!?]\s+){re.escape(somebody)}", part, re.MULTILINE), part
+
+
 @pytest.mark.parametrize("locale", words.LOCALES)
 def test_hostile_text_is_only_text(locale: str) -> None:
     hostile = words.clean(HOSTILE)
