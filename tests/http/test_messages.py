@@ -22,6 +22,7 @@ from service.ids import decode
 from service.messages import make, send
 from service.messages.channels import Channels
 from tests.http.client import Api, Server, problem
+from tests.readable import wait_until_readable
 
 PUBLIC: Final = "http://tierce.test"
 
@@ -39,6 +40,7 @@ class Deal:
     def tell(self) -> None:
         """Let the worker tell members what happened, as it would before long."""
         now = datetime.now(UTC)
+        wait_until_readable(self.engine)
         while make.make(self.engine, now):
             pass
         send.run(self.engine, Channels(PUBLIC), datetime.now(UTC), self.platform_id)
@@ -200,9 +202,7 @@ def test_looking_at_a_link_shows_everything_and_changes_nothing(
     assert [one.rpartition("/")[2] for one in _forms(page)] == ["agree"]
 
 
-def test_one_tap_agrees_and_a_second_one_says_the_same(
-    proposed: Deal, anonymous: Api
-) -> None:
+def test_one_tap_agrees_and_a_second_one_says_the_same(proposed: Deal, anonymous: Api) -> None:
     link = proposed.link(proposed.payer)
     page = anonymous.get(link)
     done = _press(anonymous, page, "/agree")

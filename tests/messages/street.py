@@ -16,6 +16,7 @@ from service.messages import make, send
 from service.messages.channels import Channels
 from service.platforms import members
 from tests.exchanges.world import World
+from tests.readable import wait_until_readable
 
 PUBLIC: Final = "https://tierce.test"
 SECRET: Final = "the secret of a test instance, long enough"
@@ -61,6 +62,7 @@ class Street(World):
 
     def make(self) -> None:
         """Read the outbox to its end, on this server whose transactions may still be running."""
+        wait_until_readable(self.engine)
         while make.make(self.engine, self.now):
             pass
 
