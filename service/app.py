@@ -25,6 +25,8 @@ from service.http.routes import (
     health,
     links,
     mailbox,
+    mediation,
+    mediators,
     members,
     messages,
     operations,
@@ -67,6 +69,8 @@ ROUTERS = (
     providers.router,
     webhooks.router,
     webhook_endpoints.router,
+    mediation.router,
+    mediators.router,
     operations.router,
     health.router,
 )

@@ -19,7 +19,7 @@ from service.operations import metrics
 _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
-_TOKEN: Final = re.compile(r"^(/l/)[^/]*")
+_TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/)[^/]*")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
@@ -98,7 +98,7 @@ class Edge:
 
 
 def _shown(path: str) -> str:
-    """Return a path as the log may keep it: the token of a one-tap link is a credential."""
+    """Return a path as the log may keep it: the token of a link or invitation is a credential."""
     return _TOKEN.sub(r"\1…", path)
 
 

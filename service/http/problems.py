@@ -41,6 +41,7 @@ from service.exchanges import evidence, leaving, losses, pauses, payouts, return
 from service.exchanges import refusals as exchanges
 from service.http import hints
 from service.http import refusals as http
+from service.mediators import accounts, passwords, sessions, sign_in, throttle
 from service.messages import bounces, links
 from service.messages import store as messages
 from service.operations import dead_letters, outages
@@ -76,6 +77,16 @@ STATUS: Final[dict[type[Refusal], int]] = {
     http.NotSignedIn: 401,
     tokens.BadToken: 401,
     http.ScopeMissing: 403,
+    http.RoleMissing: 403,
+    sign_in.SignInRefused: 401,
+    sign_in.PasswordWrong: 422,
+    sessions.SessionOver: 401,
+    passwords.WeakPassword: 422,
+    accounts.InvitationNotFound: 404,
+    accounts.PasswordFirst: 409,
+    accounts.CodeRefused: 422,
+    accounts.MediatorEnded: 409,
+    throttle.TooManyTries: 429,
     http.MemberOnly: 403,
     http.NotYourself: 403,
     exchanges.NotAParty: 403,
@@ -225,6 +236,7 @@ TITLES: Final = {
     413: "Too large",
     415: "Wrong kind of content",
     422: "The request cannot be carried out as it is",
+    429: "Too often",
     500: "Our mistake",
     503: "Busy",
 }
@@ -293,6 +305,8 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="Tierce"'
     if isinstance(error, http.IdempotencyKeyInUse):
         headers["Retry-After"] = "1"
+    if isinstance(error, throttle.TooManyTries):
+        headers["Retry-After"] = str(error.facts["wait_seconds"])
     return respond(body, headers)
 
 

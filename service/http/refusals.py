@@ -77,6 +77,12 @@ class ScopeMissing(Refusal):
     code = "scope_missing"
 
 
+class RoleMissing(Refusal):
+    """The mediator is known but has no role that may do this."""
+
+    code = "role_missing"
+
+
 class MemberOnly(Refusal):
     """Only a member's own token may see this."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -62,17 +63,27 @@ class Signer:
         self, platform_id: UUID, member_id: UUID, now: datetime, life: timedelta = USUAL
     ) -> tuple[str, datetime]:
         """Return a token for ``member_id`` and when it ends (``life``: an hour at most)."""
+        return self.sign(
+            AUDIENCE,
+            {"sub": encode("member", member_id), "platform": encode("platform", platform_id)},
+            now,
+            life,
+        )
+
+    def sign(
+        self, audience: str, claims: Mapping[str, str], now: datetime, life: timedelta
+    ) -> tuple[str, datetime]:
+        """Return a token with these claims for ``audience``, and when it ends (an hour at most)."""
         ends = now + min(life, LONGEST)
-        claims = {
+        whole = {
             "iss": self._issuer,
-            "aud": AUDIENCE,
-            "sub": encode("member", member_id),
-            "platform": encode("platform", platform_id),
+            "aud": audience,
+            **claims,
             "iat": int(now.timestamp()),
             "exp": int(ends.timestamp()),
             "jti": str(uuid7()),
         }
-        token: str = jwt.encode(claims, self._pem, algorithm=_ALGORITHM, headers={"kid": self._kid})
+        token: str = jwt.encode(whole, self._pem, algorithm=_ALGORITHM, headers={"kid": self._kid})
         return token, ends
 
     def verify(self, token: str, now: datetime) -> tuple[UUID, UUID]:
@@ -81,29 +92,39 @@ class Signer:
         Raises:
             BadToken: why is not told apart, so that nothing is learnt by trying.
         """
+        claims = self.claims(AUDIENCE, token, now)
+        try:
+            return decode("platform", claims["platform"]), decode("member", claims["sub"])
+        except (KeyError, ValueError, AttributeError) as error:
+            raise BadToken("The token is not valid.") from error
+
+    def claims(self, audience: str, token: str, now: datetime) -> dict[str, Any]:
+        """Return what a token for ``audience`` says.
+
+        Raises:
+            BadToken: why is not told apart, so that nothing is learnt by trying.
+        """
         try:
             if jwt.get_unverified_header(token).get("alg") != _ALGORITHM:
                 raise BadToken("The token is not valid.")
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._public,
                 algorithms=[_ALGORITHM],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=self._issuer,
                 # Checked below against the caller's ``now``.
                 options={"verify_exp": False, "require_exp": True, "require_sub": True},
             )
             # The library lets a claim pass that is not there at all.
-            if claims["aud"] != AUDIENCE or claims["iss"] != self._issuer:
+            if claims["aud"] != audience or claims["iss"] != self._issuer:
                 raise BadToken("The token is not valid.")
             ends = datetime.fromtimestamp(claims["exp"], UTC)
-            member = decode("member", claims["sub"])
-            platform = decode("platform", claims["platform"])
         except (JWTError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise BadToken("The token is not valid.") from error
         if now >= ends:
-            raise BadToken("The token has expired; ask the platform for a new one.")
-        return platform, member
+            raise BadToken("The token has expired; ask for a new one.")
+        return claims
 
 
 def _b64(number: int) -> str:

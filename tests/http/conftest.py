@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +20,7 @@ from service.db import SYSTEM, transaction
 from service.platforms import keys
 from service.platforms.scopes import SCOPES
 from tests.http.client import Api, Server
+from tests.http.desk import Desk, Person, invite, take_up
 
 OPERATOR_KEY: Final = "tk_operator_of-a-test-instance"
 
@@ -94,3 +96,26 @@ def api(new_api: Callable[..., Api], platform_id: UUID) -> Api:
 def neighbour(new_api: Callable[..., Api]) -> Api:
     """Return the caller of another platform."""
     return new_api()
+
+
+@pytest.fixture
+def new_desk(server: Server) -> Callable[[], Desk]:
+    """Return a maker of browsers, each in a network that no other test comes from."""
+
+    def make() -> Desk:
+        first, second, third = secrets.token_bytes(3)
+        return Desk(server, f"{100 + first % 100}.{second}.{third}")
+
+    return make
+
+
+@pytest.fixture
+def desk(new_desk: Callable[[], Desk]) -> Desk:
+    """Return a browser at the dispute desk."""
+    return new_desk()
+
+
+@pytest.fixture
+def maud(operator: Api, desk: Desk) -> Person:
+    """Return a mediator with an account."""
+    return take_up(desk, invite(operator))

@@ -32,6 +32,12 @@ HARMLESS = {
     # A browser sends them again as it likes: the table of steps takes each once.
     "show_code_by_link",
     "step_by_link",
+    # Signing in again opens another session; secrets, codes and sessions are each used up once.
+    "sign_in_mediator",
+    "refresh_mediator_session",
+    "sign_out_mediator",
+    "change_mediator_password",
+    "take_up_invitation",
 }
 
 

@@ -40,6 +40,9 @@ PUBLIC: Final = {
     "step_by_link",
     "list_mailbox",
     "read_mailbox",
+    "sign_in_mediator",
+    "refresh_mediator_session",
+    "take_up_invitation",
 }
 #: The operator's own.
 OPERATOR: Final = {
@@ -51,7 +54,14 @@ OPERATOR: Final = {
     "list_outages",
     "record_outage",
     "metrics",
+    "create_mediator",
+    "list_mediators",
+    "get_mediator",
+    "end_mediator",
+    "reset_mediator",
 }
+#: A mediator's own, by the token of their session: no key of a platform opens them.
+MEDIATOR: Final = {"get_own_mediator", "sign_out_mediator", "change_mediator_password"}
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
 OWN_NAMES: Final = {"get_statement", "get_unit"}
 
@@ -68,6 +78,15 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "began_at": "2020-01-01T09:00:00Z",
         "ended_at": "2020-01-01T10:00:00Z",
         "reason": "x",
+    },
+    "create_mediator": lambda _m: {
+        "name": "Maud",
+        "email": "maud@example.org",
+        "languages": ["fr"],
+    },
+    "change_mediator_password": lambda _m: {
+        "current_password": "x",
+        "password": "quatre mouettes sur le quai",
     },
     "create_api_key": lambda _m: {"label": "x", "scopes": ["members:read"]},
     "rotate_api_key": lambda _m: {"overlap_hours": 1},
@@ -259,7 +278,7 @@ def test_a_foreign_id_is_told_exactly_as_an_unknown_one_on_every_address(
     }
     tried = 0
     for operation, method, path, takes_body in _operations(server.app):
-        if "{" not in path or operation in PUBLIC | OPERATOR | OWN_NAMES:
+        if "{" not in path or operation in PUBLIC | OPERATOR | MEDIATOR | OWN_NAMES:
             continue
         told = [
             _send(neighbour, operation, method, path.format(**ids), takes_body, member)
@@ -282,7 +301,7 @@ def test_lists_hold_nothing_of_a_neighbour(
     server: Server, neighbour: Api, rich: dict[str, str]
 ) -> None:
     for operation, method, path, _body in _operations(server.app):
-        if method != "GET" or "{" in path or operation in PUBLIC | OPERATOR:
+        if method != "GET" or "{" in path or operation in PUBLIC | OPERATOR | MEDIATOR:
             continue
         answer = neighbour.send(method, path, params=QUERIES.get(operation))
         assert answer.status_code == 200, (operation, answer.text)
@@ -330,7 +349,7 @@ def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
     anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
 ) -> None:
     ids = {name: encode(name, uuid7()) for name in _NAMED}
-    ids |= {"api_key": encode("api_key", uuid7()), "platform": encode("platform", uuid7())}
+    ids |= {name: encode(name, uuid7()) for name in ("api_key", "platform", "mediator")}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):
         answer = _send(caller, operation, method, address, takes_body, ids["member"])
@@ -341,7 +360,7 @@ def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
 
 @pytest.mark.parametrize(
     ("operation", "method", "path", "takes_body"),
-    [line for line in _table() if line[0] not in PUBLIC | OPERATOR],
+    [line for line in _table() if line[0] not in PUBLIC | OPERATOR | MEDIATOR],
     ids=lambda value: value if isinstance(value, str) and "/" not in value else "",
 )
 def test_no_address_opens_to_a_key_without_its_scope(

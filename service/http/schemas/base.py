@@ -61,6 +61,7 @@ ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("
 DifferenceId = Annotated[UUID, _reader("difference"), WithJsonSchema(id_schema("difference"))]
 DeadLetterId = Annotated[UUID, _reader("dead_letter"), WithJsonSchema(id_schema("dead_letter"))]
 KeyId = Annotated[UUID, _reader("api_key"), WithJsonSchema(id_schema("api_key"))]
+MediatorId = Annotated[UUID, _reader("mediator"), WithJsonSchema(id_schema("mediator"))]
 ScriptId = Annotated[UUID, _reader("script"), WithJsonSchema(id_schema("script"))]
 EventId = Annotated[UUID, _reader("event"), WithJsonSchema(id_schema("event"))]
 MessageId = Annotated[UUID, _reader("message"), WithJsonSchema(id_schema("message"))]

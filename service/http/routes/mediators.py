@@ -1,0 +1,162 @@
+"""The operator's side of mediators: invited, listed, ended, reset."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from disputes import mediators
+from disputes.mediators import Mediator
+from service import db
+from service.http.auth import Operator, operator
+from service.http.edge import edge_of, json_response
+from service.http.idempotency import Answer, KeyHeader, once
+from service.http.jsonbody import StrictRoute
+from service.http.pages import Cursor, Limit, page, uuid_after
+from service.http.problems import documented
+from service.http.schemas.base import MediatorId
+from service.http.schemas.mediators import InvitedOut, MediatorBody, MediatorOut, MediatorPage
+from service.ids import encode, uuid7
+from service.mediators import accounts
+from service.mediators.accounts import Invitation
+
+router = APIRouter(prefix="/v1/operator/mediators", tags=["Mediation"], route_class=StrictRoute)
+
+TheOperator = Annotated[Operator, Depends(operator)]
+
+
+def _shown(one: Mediator) -> dict[str, Any]:
+    return {
+        "id": encode("mediator", one.id),
+        "object": "mediator",
+        "name": one.name,
+        "email": one.email,
+        "languages": sorted(one.languages),
+        "skills": sorted(one.skills),
+        "roles": sorted(one.roles),
+        "caseload_cap": one.caseload_cap,
+        "away_until": one.away_until,
+        "created_at": one.created_at,
+        "ended_at": one.ended_at,
+    }
+
+
+def _invited(one: Mediator, invitation: Invitation) -> Answer:
+    """Show an invitation's secret once; nothing keeps it, so a replay shows null."""
+    shown = _shown(one)
+    path = f"/v1/mediation/invitations/{invitation.secret}"
+    ends = invitation.expires_at
+    return Answer(
+        {**shown, "invitation": {"path": path, "expires_at": ends}},
+        201,
+        f"/v1/operator/mediators/{shown['id']}",
+        kept={**shown, "invitation": {"path": None, "expires_at": ends}},
+    )
+
+
+@router.post(
+    "",
+    operation_id="create_mediator",
+    summary="Invite a mediator",
+    status_code=201,
+    response_model=InvitedOut,
+    responses=documented(400, 409, 413, 415, 422),
+)
+async def create_mediator(
+    request: Request, body: MediatorBody, actor: TheOperator, key: KeyHeader = None
+) -> Response:
+    """They choose their password and set up their authenticator themselves, within seven days.
+
+    The invitation is in this answer alone: nothing keeps it, so a replay shows null.
+    """
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        made = Mediator(
+            uuid7(),
+            body.name,
+            body.email,
+            frozenset(body.languages),
+            frozenset(body.skills),
+            frozenset(body.roles),
+            body.caseload_cap,
+            now,
+        )
+        return _invited(made, accounts.add(connection, made, now))
+
+    return await once(request, edge_of(request), actor, key, work)
+
+
+@router.get(
+    "",
+    operation_id="list_mediators",
+    summary="List mediators",
+    response_model=MediatorPage,
+    responses=documented(400, 422),
+    dependencies=[Depends(operator)],
+)
+async def list_mediators(request: Request, limit: Limit = 25, cursor: Cursor = None) -> Response:
+    """Oldest first, those who have ended too; for the operator."""
+    found = await edge_of(request).run(
+        db.SYSTEM, lambda c: mediators.page(c, uuid_after(cursor), limit + 1)
+    )
+    return page(request, found, limit, _shown, lambda one: (one.id,))
+
+
+@router.get(
+    "/{mediator}",
+    operation_id="get_mediator",
+    summary="Read a mediator",
+    response_model=MediatorOut,
+    responses=documented(404),
+    dependencies=[Depends(operator)],
+)
+async def get_mediator(request: Request, mediator: MediatorId) -> Response:
+    """For the operator."""
+    found = await edge_of(request).run(db.SYSTEM, lambda c: mediators.get(c, mediator))
+    return json_response(_shown(found))
+
+
+@router.post(
+    "/{mediator}/end",
+    operation_id="end_mediator",
+    summary="End a mediator's work",
+    response_model=MediatorOut,
+    responses=documented(400, 404, 409),
+)
+async def end_mediator(
+    request: Request, mediator: MediatorId, actor: TheOperator, key: KeyHeader = None
+) -> Response:
+    """They are drawn for no case any more, and signed out at once. Cases that they have pass on
+    when a clock of theirs runs out.
+    """
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        return Answer(_shown(accounts.end(connection, mediator, now)))
+
+    return await once(request, edge_of(request), actor, key, work)
+
+
+@router.post(
+    "/{mediator}/reset",
+    operation_id="reset_mediator",
+    summary="Invite a mediator again",
+    status_code=201,
+    response_model=InvitedOut,
+    responses=documented(400, 404, 409),
+)
+async def reset_mediator(
+    request: Request, mediator: MediatorId, actor: TheOperator, key: KeyHeader = None
+) -> Response:
+    """For a lost authenticator, a forgotten password, or an account in the wrong hands: nothing of
+    the old opens it from here on. The new invitation is in this answer alone.
+    """
+
+    def work(connection: Connection, now: datetime) -> Answer:
+        invitation = accounts.reset(connection, mediator, now)
+        return _invited(mediators.get(connection, mediator), invitation)
+
+    return await once(request, edge_of(request), actor, key, work)

@@ -1,0 +1,1 @@
+"""How those who mediate get into the dispute desk: invitations, passwords, codes and sessions."""
