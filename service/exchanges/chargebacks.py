@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection, RowMapping
 
 from ledger.posting import Posting, Status, Transfer
@@ -29,9 +28,6 @@ from service.operations.posted import post
 from service.payments import contests, payments
 from service.payments.payee import UnknownProviderObject
 from service.payments.port import Dispute, DisputeStatus, Fee, Movement, Warned
-from service.platforms.clocks import swept
-
-_log = structlog.get_logger(__name__)
 
 _OVER: Final = frozenset({DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED})
 _HELD: Final = frozenset({State.ACTIVE, State.IN_REVIEW})
@@ -366,43 +362,3 @@ def lift_warning(
         decision = take(exchange, command, rules)
     decision.note("chargeback.closed", chargeback=encode("chargeback", row["id"]), reason=reason)
     _write(connection, exchange, decision, rules.now)
-
-
-def look_again(desk: Desk, now: datetime, only: UUID | None = None) -> int:
-    """Read open disputes again, lift warnings that nothing followed; return how many."""
-    with db.transaction(desk.engine, db.SYSTEM) as connection:
-        rows = contests.claim(connection, now, 20, only)
-    done = 0
-    for row in rows:
-        try:
-            if row["kind"] == "dispute":
-                follow(desk, row["platform_id"], row["provider"], row["ref"], now)
-            else:
-                with db.transaction(desk.engine, row["platform_id"]) as connection:
-                    rules = Rules(now, desk.codes)
-                    words = "nothing followed the warning"
-                    lift_warning(connection, row["platform_id"], row["id"], words, rules)
-            done += 1
-        except Exception as error:  # whatever it is, it must not keep the others waiting
-            _log.error("chargeback_put_off", chargeback=str(row["id"]), exc_info=error)
-    return done + _close_ended(desk, now, only)
-
-
-_ENDED: Final = swept(
-    "e.platform_id",
-    "SELECT e.platform_id, e.id FROM service.exchange AS e "
-    "WHERE e.charged_back > 0 AND e.closed_at IS NOT NULL "
-    "AND {of_scope} AND NOT EXISTS ("
-    " SELECT FROM service.chargeback AS c WHERE c.platform_id = e.platform_id "
-    " AND c.exchange_id = e.id AND c.closed_at IS NULL) ORDER BY e.id LIMIT 20",
-)
-
-
-def _close_ended(desk: Desk, now: datetime, only: UUID | None) -> int:
-    """Account for what a bank took of exchanges that have ended since, and no outcome covered."""
-    with db.transaction(desk.engine, db.SYSTEM) as connection:
-        ended = connection.execute(_ENDED, {"only": only}).all()
-    for one in ended:
-        with db.transaction(desk.engine, one.platform_id) as connection:
-            losses.close(connection, one.platform_id, one.id, Rules(now, desk.codes))
-    return len(ended)

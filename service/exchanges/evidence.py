@@ -25,7 +25,7 @@ from ledger import units
 from ledger.refusals import Refusal
 from service import db
 from service.events import outbox
-from service.exchanges import chargebacks, queries
+from service.exchanges import chargebacks, looks, queries
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
 from service.exchanges.evidence_length import FIELD_MOST, lines_within, within
@@ -340,11 +340,14 @@ def answer_due(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         try:
             if _prepare(desk, row, now):
                 send(desk, row["platform_id"], row["id"], now)
+            looks.worked(desk.engine, looks.EVIDENCE, row)
             done += 1
         except ProviderUnavailable as error:
             _log.warning("answer_put_off", chargeback=str(row["id"]), error=str(error))
         except Exception as error:  # whatever it is, it must not keep the others waiting
             _log.critical("answer_put_off", chargeback=str(row["id"]), exc_info=error)
+            if not looks.is_outside(error):
+                looks.failed(desk.engine, looks.EVIDENCE, row, error, now)
     return done
 
 

@@ -6,6 +6,7 @@ transaction that pays what has waited, so that it is paid exactly once.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -18,6 +19,7 @@ from ledger.posting import Posting, Status, Transfer
 from ledger.refusals import InvalidUnit, Refusal
 from service import db
 from service.events import outbox
+from service.exchanges import looks
 from service.exchanges.advance import BrokenBooks
 from service.exchanges.money import member_account, reference
 from service.ids import encode, uuid7
@@ -287,7 +289,10 @@ def follow_stale(
             looked += 1
         except Exception as error:  # whatever it is, it must not keep the others waiting
             _log.error("payee_put_off", member=str(one.member_id), exc_info=error)
-            payees.put_off(engine, one, now)
+            if looks.is_outside(error):
+                payees.put_off(engine, one, now)
+            else:
+                looks.failed(engine, looks.PAYEE, asdict(one), error, now)
     for payout in bank_payouts.due_for_a_look(engine, now, BATCH, only):
         try:
             provider = providers[payout.provider]
@@ -297,5 +302,8 @@ def follow_stale(
             looked += 1
         except Exception as error:  # as above
             _log.error("bank_payout_put_off", payout=payout.ref, exc_info=error)
-            bank_payouts.put_off(engine, payout, now)
+            if looks.is_outside(error):
+                bank_payouts.put_off(engine, payout, now)
+            else:
+                looks.failed(engine, looks.BANK_PAYOUT, asdict(payout), error, now)
     return looked

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from service import db
-from service.exchanges import chargebacks, evidence, follow, payouts, poison, reports
+from service.exchanges import contested_looks, evidence, follow, payouts, poison, reports
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk, at_once
 from service.exchanges.requests import NotYet, build
@@ -53,7 +53,7 @@ def run(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         done += follow.apply_events(desk, now, only)
         done += ask_providers(desk, now, only)
         done += payouts.follow_stale(desk.engine, desk.providers, now, only)
-        done += chargebacks.look_again(desk, now, only)
+        done += contested_looks.look_again(desk, now, only)
         done += evidence.answer_due(desk, now, only)
         if done == before:
             return done

@@ -27,7 +27,18 @@ from service.operations.tables import dead_letter
 
 _log = structlog.get_logger(__name__)
 
-Work = Literal["timer", "payment", "provider_event", "webhook", "message", "script"]
+Work = Literal[
+    "timer",
+    "payment",
+    "provider_event",
+    "payee_account",
+    "bank_payout",
+    "chargeback",
+    "evidence",
+    "webhook",
+    "message",
+    "script",
+]
 WORKS: Final[tuple[Work, ...]] = get_args(Work)
 
 #: Makes the row that ``subject`` names due again; False when there is nothing left to do for it.

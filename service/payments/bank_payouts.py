@@ -117,6 +117,7 @@ def record(connection: Connection, payee: Payee, seen: BankPayout, now: datetime
             failure=seen.failure if status is Status.FAILED else None,
             seen_at=now,
             attempts=0,
+            failures=0,
             look_again_at=_next_look(status, changed, now),
         )
     )

@@ -59,6 +59,8 @@ chargeback: Final = Table(
     Column("closed_at", _INSTANT),
     Column("closed_reason", Text),
     Column("look_again_at", _INSTANT),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("answer_failures", Integer, nullable=False, server_default="0"),
 )
 
 #: An open chargeback is read again this often, should its event be lost.

@@ -34,6 +34,7 @@ payee_account: Final = Table(
     Column("version", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("look_again_at", _INSTANT),
+    Column("failures", Integer, nullable=False, server_default="0"),
 )
 
 provider_customer: Final = Table(
@@ -65,4 +66,5 @@ bank_payout: Final = Table(
     Column("seen_at", _INSTANT, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("look_again_at", _INSTANT),
+    Column("failures", Integer, nullable=False, server_default="0"),
 )

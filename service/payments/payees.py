@@ -121,7 +121,7 @@ _BEGIN: Final = text(
     "ON CONFLICT (platform_id, member_id, provider) DO UPDATE SET country = EXCLUDED.country, "
     "failure = NULL, opened_at = EXCLUDED.opened_at, look_again_at = EXCLUDED.look_again_at, "
     # What the provider refused may be asked for again, in another country too.
-    "attempts = 0, version = a.version + 1 WHERE a.failure IS NOT NULL"
+    "attempts = 0, failures = 0, version = a.version + 1 WHERE a.failure IS NOT NULL"
 )
 
 
@@ -378,7 +378,7 @@ def _write(connection: Connection, one: Payee, look_again_at: datetime | None) -
         .values(
             {name: getattr(after, name) for name in _WRITTEN}
             | {"due": list(after.due), "version": after.version}
-            | {"look_again_at": look_again_at, "attempts": 0}
+            | {"look_again_at": look_again_at, "attempts": 0, "failures": 0}
         )
     )
     return after

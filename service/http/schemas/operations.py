@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.http.schemas.base import Answer, Body, Instant, LongText
+from service.operations.dead_letters import Work
 
 
 class DeadLetterOut(Answer):
@@ -15,7 +16,7 @@ class DeadLetterOut(Answer):
 
     id: str
     object: Literal["dead_letter"]
-    work: Literal["timer", "payment", "provider_event", "webhook", "message", "script"]
+    work: Work
     subject: dict[str, Any] = Field(
         description="Names what could not be done.", examples=[{"payment": "pay_…"}]
     )
