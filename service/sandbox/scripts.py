@@ -7,7 +7,7 @@ case that a real member's request goes through. What is refused is kept with its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -22,7 +22,8 @@ from service.exchanges import queries, store
 from service.exchanges.desk import Desk
 from service.exchanges.kinds import Role
 from service.exchanges.model import TERMINAL, Exchange
-from service.ids import uuid7
+from service.ids import decode, encode, uuid7
+from service.operations import dead_letters
 from service.platforms import members
 from service.sandbox import acts
 from service.sandbox.plans import DISPUTE, Act, from_json, next_act
@@ -201,16 +202,49 @@ def run(desk: Desk, now: datetime, only: UUID) -> int:
 def _safely(
     desk: Desk, platform_id: UUID, script_id: UUID, exchange_id: UUID, now: datetime
 ) -> int:
-    """Take a turn; one that cannot be taken ends its part, and keeps no other back."""
+    """Take a turn; one that cannot be taken ends its part, and keeps no other back.
+
+    Time heals nothing here, for a script reads nothing but rows of ours: it is given up at once.
+    """
     try:
         return _turn(desk, platform_id, script_id, exchange_id, now)
     except Exception as error:  # whatever it is, the others go on
-        _log.critical("script_broke", script=str(script_id), exc_info=error)
+        _log.error("script_broke", script=str(script_id), exc_info=error)
+        if dead_letters.is_passing(error):
+            return 0  # the next round takes the turn
         with db.transaction(desk.engine, platform_id) as connection:
             part = _lock(connection, platform_id, script_id, exchange_id)
             if part is not None:
                 _write(connection, part, ended_at=now, due_at=None)
+                subject = {
+                    "script": encode("script", script_id),
+                    "exchange": encode("exchange", exchange_id),
+                }
+                dead_letters.record(connection, platform_id, "script", subject, error, now, 1)
         return 1
+
+
+_AGAIN: Final = text(
+    "UPDATE service.sandbox_part AS p SET ended_at = NULL, due_at = NULL, seen = -1 "
+    "FROM service.sandbox_script AS s WHERE s.platform_id = p.platform_id AND s.id = p.script_id "
+    "AND s.ended_at IS NULL AND p.platform_id = :platform_id AND p.script_id = :script_id "
+    "AND p.exchange_id = :exchange_id AND p.ended_at IS NOT NULL"
+)
+
+
+def _again(
+    connection: Connection, platform_id: UUID, subject: Mapping[str, Any], _now: datetime
+) -> bool:
+    """Let a part that broke go on at the act at which it stood, unless its script was stopped."""
+    values = {
+        "platform_id": platform_id,
+        "script_id": decode("script", subject["script"]),
+        "exchange_id": decode("exchange", subject["exchange"]),
+    }
+    return connection.execute(_AGAIN, values).rowcount == 1
+
+
+dead_letters.register("script", _again)
 
 
 def _turn(desk: Desk, platform_id: UUID, script_id: UUID, exchange_id: UUID, now: datetime) -> int:
