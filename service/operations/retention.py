@@ -19,6 +19,7 @@ from sqlalchemy import Engine, TextClause, text
 
 from service import db
 from service.ids import least_uuid7
+from service.mediators import throttle
 
 _log = structlog.get_logger(__name__)
 
@@ -119,6 +120,18 @@ _PROVIDER_EVENTS: Final = text(
     """  # noqa: S608
 )
 
+
+def _of_signing_in(table: str, key: str, since: str) -> TextClause:
+    """Delete rows of the instance by the instant since which they serve nothing any more."""
+    return text(
+        f"""
+        DELETE FROM service.{table} WHERE {key} IN (
+            SELECT {key} FROM service.{table}
+            WHERE {since} <= CAST(:now AS timestamptz) - :keep ORDER BY {since} LIMIT :limit)
+        """  # noqa: S608 - names of our own
+    )
+
+
 RULES: Final = (
     Rule("service.idempotency", timedelta(), _ANSWERS),
     # A range of the outbox can be replayed for ever; a single delivery, within this.
@@ -129,6 +142,15 @@ RULES: Final = (
     # Far longer than a provider sends an event again (Stripe: 3 days) or lists it (30 days): one
     # that came back would be followed up a second time, which changes nothing but costs a call.
     Rule("service.provider_event", timedelta(days=90), _PROVIDER_EVENTS),
+    # Which networks a mediator's account knows is told by the tries; sessions take their refresh
+    # secrets with them.
+    Rule("service.sign_in_try", throttle.KEPT, _of_signing_in("sign_in_try", "id", "at")),
+    Rule("service.invitation", throttle.KEPT, _of_signing_in("invitation", "hash", "expires_at")),
+    Rule(
+        "service.sign_in_session",
+        throttle.KEPT,
+        _of_signing_in("sign_in_session", "id", "expires_at"),
+    ),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from service.config import Settings
 from service.ids import decode
@@ -198,3 +199,13 @@ def test_mediators_are_listed_in_pages_and_an_address_is_taken_once(operator: Ap
             break
     assert one["id"] in seen
     assert seen == sorted(set(seen))
+
+
+def test_the_log_never_holds_an_invitation_s_secret(operator: Api, desk: Desk) -> None:
+    with capture_logs() as logs:
+        invited = invite(operator)
+        take_up(desk, invited)
+    paths = {line["path"] for line in logs if line["event"] == "request"}
+    assert paths == {"/v1/operator/mediators", "/v1/mediation/invitations/…"}
+    for secret in (path_of(invited).rpartition("/")[2], PASSWORD):
+        assert secret not in str(logs)
