@@ -39,6 +39,7 @@ from service.http.routes import (
     returns,
     sandbox,
     steps,
+    webhook_deliveries,
     webhook_endpoints,
     webhooks,
 )
@@ -69,6 +70,7 @@ ROUTERS = (
     providers.router,
     webhooks.router,
     webhook_endpoints.router,
+    webhook_deliveries.router,
     mediation.router,
     mediators.router,
     operations.router,

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.exchanges.steps import STEPS, By
-from service.http.problems import MEDIA_TYPE, STATUS, TITLES, Problem
+from service.http.problems import MEDIA_TYPE, TITLES, Problem
+from service.http.statuses import STATUS
 
 _DESCRIPTION = """\
 Hold a payment, confirm on both sides, release it; on books that prove themselves.

@@ -11,7 +11,7 @@ import yaml
 from ledger.refusals import Refusal
 from service.app import create_app
 from service.http.openapi import as_yaml, document
-from service.http.problems import STATUS
+from service.http.statuses import STATUS
 
 FILE = Path(__file__).parents[2] / "openapi.yaml"
 DOCUMENT: dict[str, Any] = document(create_app())

@@ -18,7 +18,7 @@ from ledger.refusals import Refusal
 from service.app import create_app
 from service.config import Settings
 from service.db import transaction
-from service.http.problems import STATUS
+from service.http.statuses import STATUS
 from tests.http.client import Api, Server, problem
 
 
@@ -39,7 +39,7 @@ def test_every_refusal_of_the_code_base_has_its_status_and_its_own_code() -> Non
         for name in _modules(root):
             importlib.import_module(name)
     ours = {kind for kind in _refusals() if kind.__module__.split(".")[0] != "tests"}
-    assert ours - set(STATUS) == set(), "add it to the table in service/http/problems.py"
+    assert ours - set(STATUS) == set(), "add it to the table in service/http/statuses.py"
     assert set(STATUS) - ours == set()
     for kind in ours:
         assert "code" in vars(kind), kind
