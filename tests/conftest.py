@@ -14,7 +14,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -97,9 +97,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _end(folder: Path) -> None:
-    if (folder / "databases").exists():
-        _drop_databases(folder)
-    for server in (EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")):
+    own = EmbeddedPostgres(folder / "postgres")
+    if not own.folder.exists() and (folder / "databases").exists():
+        _drop_databases(folder)  # our own server goes with all it holds
+    for server in (own, EmbeddedValkey(folder / "valkey")):
         if server.folder.exists():
             server.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -131,10 +132,13 @@ def _libpq(url: str) -> str:
 
 
 def _drop_databases(folder: Path) -> None:
-    """Drop what the run made on a server that is not ours."""
+    """Drop what the run made on a server that is not ours; one that has gone is none of ours."""
     for line in (folder / "databases").read_text().splitlines():
         url, name = line.split("\t")
-        with psycopg.connect(url, autocommit=True) as connection:
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(url, autocommit=True, connect_timeout=5) as connection,
+        ):
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )

@@ -20,7 +20,10 @@ from service.db import SYSTEM, transaction
 from service.platforms import keys
 from service.platforms.scopes import SCOPES
 from tests.http.client import Api, Server
+from tests.http.deal import paid, proposed
 from tests.http.desk import Desk, Person, invite, take_up
+
+__all__ = ["paid", "proposed"]
 
 OPERATOR_KEY: Final = "tk_operator_of-a-test-instance"
 

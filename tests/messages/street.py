@@ -88,6 +88,10 @@ class Street(World):
         """The templates of a member's messages, in the order of events."""
         return [row["template"] for row in self.messages(member_id)]
 
+    def states(self, member_id: UUID) -> list[tuple[str, str, str | None]]:
+        """Template, state and reason of a member's messages, in the order of events."""
+        return [(row["template"], row["state"], row["reason"]) for row in self.messages(member_id)]
+
     def text_of(self, message: RowMapping) -> RowMapping:
         """What is stored of what was written."""
         with db.transaction(self.engine, self.platform_id) as connection:

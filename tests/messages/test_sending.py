@@ -1,105 +1,21 @@
-"""Who is told what, once, by mail; and what becomes of it when a mail server will not have it."""
+"""What is handed to a mail server, once; and what becomes of it when it will not have it."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
 from service import db
-from service.exchanges.kinds import Role
-from service.messages import addresses, send, words
-from service.messages.addresses import Preference
+from service.messages import send
 from service.messages.bounces import ReturnPath
 from service.messages.channels import Channels
 from service.messages.smtp import Smtp
 from service.operations import dead_letters
 from tests.messages.post import PostOffice, Tls, open_office, port_of
 from tests.messages.street import PUBLIC, Street, links_in
-
-
-def test_a_sale_tells_each_side_what_concerns_it_once(street: Street, office: PostOffice) -> None:
-    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
-    street.tell()
-    assert (street.told(street.payer), street.told(street.payee)) == (["proposed"], [])
-    street.step(exchange, "agree", Role.PAYER, terms_hash=exchange.terms_hash)
-    street.tell()
-    assert street.told(street.payer) == ["proposed", "payment_needed"]
-    assert street.told(street.payee) == ["agreed"]
-    street.funded(exchange)
-    street.tell()
-    assert street.told(street.payer)[2:] == ["payment_protected"]
-    assert street.told(street.payee)[1:] == ["payment_received"]
-    street.step(exchange, "confirm", Role.PAYER)
-    street.tell()
-    assert street.told(street.payee)[2:] == ["other_confirmed"]
-    street.step(exchange, "confirm", Role.PAYEE)
-    street.sweep()
-    street.tell()
-    street.tell()
-    assert street.told(street.payer)[3:] == ["completed"]
-    assert street.told(street.payee)[3:] == ["completed", "payout_sent"]
-    assert {row["state"] for row in street.messages()} == {"sent"}
-    assert len(office.got) == len(street.messages()) == 9
-    to_payer = [got for got in office.got if got.recipient == street.email(street.payer)]
-    assert [got.mail["Subject"] for got in to_payer] == [
-        "Yann vous propose un échange : A test",
-        "À payer : « A test »",
-        "Votre paiement est protégé : « A test »",
-        "Échange terminé : « A test »",
-    ]
-    assert "Vous paierez 65,00\xa0€." in to_payer[0].text()
-    assert all(got.sender.startswith("bounces+") for got in office.got)
-
-
-def test_both_words_at_once_tell_nobody_to_confirm(street: Street) -> None:
-    exchange = street.funded(street.sale())
-    street.step(exchange, "enter_code", Role.PAYEE, code=street.code(exchange))
-    street.make()
-    assert "other_confirmed" not in {row["template"] for row in street.messages()}
-
-
-def test_a_proposal_that_both_had_agreed_to_asks_nobody_for_an_answer(street: Street) -> None:
-    street.sale()
-    street.make()
-    assert street.told(street.payer) == ["payment_needed"]
-    assert street.told(street.payee) == ["agreed"]
-
-
-def test_a_gift_speaks_of_no_money(street: Street, office: PostOffice) -> None:
-    street.propose(street.draft("gift"))
-    street.tell()
-    said = "".join(got.text() for got in office.got)
-    assert street.told(street.payer) == ["agreed", "code_ready"]
-    assert street.told(street.payee) == ["agreed"]
-    assert "payer" not in said
-    assert "€" not in said
-
-
-def test_an_event_taken_again_makes_nothing_twice(street: Street) -> None:
-    street.sale()
-    street.make()
-    before = street.messages()
-    with db.transaction(street.engine, db.SYSTEM) as connection:
-        connection.execute(text("UPDATE service.feed SET tx = '0' WHERE consumer = 'messages'"))
-    street.make()
-    assert street.messages() == before
-
-
-def test_an_event_that_makes_no_sense_is_a_dead_letter_and_stops_no_other(
-    street: Street,
-) -> None:
-    street.happen("exchange.reminder", {"to": ["payer"]})  # of no exchange
-    street.happen("refund.succeeded", {"member": "nobody"})
-    street.sale()
-    street.make()
-    assert street.told(street.payer) == ["payment_needed"]
-    with db.transaction(street.engine, street.platform_id) as connection:
-        letters = dead_letters.page(connection, street.platform_id, limit=10, work="message")
-    assert len(letters) == 2
 
 
 def test_a_message_that_cannot_be_written_is_a_dead_letter_and_can_be_sent_again(
@@ -283,179 +199,6 @@ def test_mail_is_handed_in_outside_of_any_transaction(street: Street, office: Po
     street.happen("payout.failed", {"amount": 5, "unit": "EUR"}, street.payer)
     street.tell()
     assert seen == [1]
-
-
-def test_nobody_in_a_sandbox_is_ever_written_to(sandbox_street: Street, office: PostOffice) -> None:
-    sandbox_street.sale()
-    sandbox_street.tell()
-    rows = sandbox_street.messages()
-    assert [(row["state"], row["channel"]) for row in rows] == [("sent", "mailbox")] * 2
-    assert office.got == []
-    assert len(links_in(sandbox_street.text_of(rows[0])["plain"])) == 1
-
-
-def test_a_live_platform_without_a_mail_server_learns_whom_it_must_reach(street: Street) -> None:
-    street.channels = Channels(PUBLIC)
-    street.sale()
-    street.tell()
-    assert {(row["state"], row["reason"]) for row in street.messages()} == {
-        ("suppressed", "no_channel")
-    }
-
-
-def test_on_a_development_machine_it_goes_to_the_mailbox(street: Street) -> None:
-    street.channels = Channels(PUBLIC, development=True)
-    street.sale()
-    street.tell()
-    assert {row["channel"] for row in street.messages()} == {"mailbox"}
-
-
-def test_a_member_without_an_address_is_not_reached_and_that_is_seen(street: Street) -> None:
-    street.person(street.payer, email=None)
-    street.sale()
-    street.tell()
-    (message,) = street.messages(street.payer)
-    assert (message["state"], message["reason"]) == ("suppressed", "no_address")
-
-
-def test_news_can_be_switched_off_and_steps_go_on(street: Street) -> None:
-    _prefer(street, street.payer, Preference("email", "none"))
-    exchange = street.sale()
-    street.tell()
-    street.funded(exchange)
-    street.tell()
-    assert _states(street, street.payer) == [
-        ("payment_needed", "sent", None),
-        ("payment_protected", "suppressed", "switched_off"),
-    ]
-
-
-def _prefer(street: Street, member_id: UUID, wanted: Preference) -> None:
-    with db.transaction(street.engine, street.platform_id) as connection:
-        addresses.prefer(connection, street.platform_id, member_id, wanted, street.now)
-
-
-def test_who_prefers_sms_gets_mail_while_there_is_no_sms(
-    street: Street, office: PostOffice
-) -> None:
-    street.person(street.payer, phone="+33600000000")
-    _prefer(street, street.payer, Preference("sms", "sms"))
-    street.sale()
-    street.tell()
-    assert street.messages(street.payer)[0]["channel"] == "email"
-
-
-def test_at_night_only_what_is_urgent_goes(street: Street, office: PostOffice) -> None:
-    exchange = street.propose(
-        street.draft("rental", [("price", 1_000, "EUR"), ("deposit", 5_000, "EUR")])
-    )
-    street.funded(exchange)
-    street.tell()
-    before, mails = len(street.messages()), len(office.got)
-    street.now = street.now.replace(hour=22)
-    street.both_confirm(exchange)
-    street.tell()
-    states = {row["template"]: row["state"] for row in street.messages()[before:]}
-    assert states.pop("code_ready") == "sent"
-    assert set(states.values()) == {"held"}
-    assert len(office.got) == mails + 1
-    morning = street.now.replace(hour=8) + timedelta(days=1)  # 09:00 in Paris
-    held = [row for row in street.messages() if row["state"] == "held"]
-    assert {row["due_at"] for row in held} == {morning}
-    street.send(morning)
-    assert "held" not in {row["state"] for row in street.messages()}
-
-
-def test_what_nobody_has_to_do_any_more_is_not_asked(street: Street, office: PostOffice) -> None:
-    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
-    street.make()
-    street.step(exchange, "decline", Role.PAYER)
-    street.send()
-    (message,) = street.messages(street.payer)
-    assert (message["state"], message["reason"]) == ("suppressed", "over")
-    assert office.got == []
-
-
-def test_silence_is_met_with_reminders_in_the_member_s_words_and_day(
-    street: Street, office: PostOffice
-) -> None:
-    street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
-    street.tell()
-    while not street.events_of("exchange.reminder"):
-        street.pass_time(hours=1)
-        street.tell()
-    # Sent when it was made: a reminder is planned for a decent hour.
-    assert _states(street, street.payer)[-1] == ("reminder", "sent", None)
-    assert street.told(street.payee) == []
-    said = office.got[-1].text()
-    assert "attend encore quelque chose de vous : répondre à la proposition." in said
-    (told,) = street.events_of("exchange.reminder")
-    due = words.instant(datetime.fromisoformat(told["due_at"]), "Europe/Paris", "fr")
-    assert f"Vous avez jusqu'au {due}." in said
-
-
-@pytest.mark.parametrize("told_before", [True, False])
-def test_who_was_reminded_at_an_address_that_bounced_was_not_reached(
-    street: Street, office: PostOffice, told_before: bool
-) -> None:
-    office.at_recipient[street.email(street.payer)] = "550 5.1.1 Nobody"
-    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
-    if told_before:
-        street.tell()
-    while not street.events_of("exchange.reminder"):
-        street.pass_time(hours=1)
-    street.tell()
-    assert {state for _t, state, _why in _states(street, street.payer)} <= {"bounced", "failed"}
-    assert Role.PAYER in street.read(exchange).around.unreached
-
-
-def test_what_was_done_while_its_message_waited_is_not_asked_for(street: Street) -> None:
-    exchange = street.sale()
-    street.make()
-    street.funded(exchange)
-    street.send()
-    assert _states(street, street.payer) == [("payment_needed", "suppressed", "over")]
-    street.tell()
-    street.step(exchange, "confirm", Role.PAYER)
-    street.make()
-    street.now += timedelta(minutes=1)
-    street.step(exchange, "confirm", Role.PAYEE)
-    street.send()
-    assert ("other_confirmed", "suppressed", "over") in _states(street, street.payee)
-
-
-def test_who_has_paid_already_is_not_said_to_have_to_pay(street: Street) -> None:
-    exchange = street.sale()
-    street.make()
-    street.funded(exchange)
-    street.send()
-    assert _states(street, street.payee) == [("agreed", "suppressed", "over")]
-
-
-def test_a_sandbox_shows_what_would_have_been_sent_on_the_way(sandbox_street: Street) -> None:
-    exchange = sandbox_street.funded(sandbox_street.sale())
-    sandbox_street.both_confirm(exchange)
-    sandbox_street.tell()
-    assert {state for _template, state, _why in _states(sandbox_street, sandbox_street.payer)} == {
-        "sent"
-    }
-    assert "payment_needed" in sandbox_street.told(sandbox_street.payer)
-
-
-def test_a_reminder_of_what_is_done_is_not_sent_and_another_is(street: Street) -> None:
-    exchange = street.propose(street.draft("sale", [("price", 6_500, "EUR")]), agreed=False)
-    street.tell()
-    for about in ("agree_by", "fund_by"):
-        street.happen_in(exchange, "exchange.reminder", {"to": ["payer"], "about": about})
-    street.tell()
-    assert _states(street, street.payer)[1:] == [
-        ("reminder", "sent", None),
-        ("reminder", "suppressed", "over"),
-    ]
-
-
-def _states(street: Street, member_id: UUID) -> list[tuple[str, str, str | None]]:
-    return [(row["template"], row["state"], row["reason"]) for row in street.messages(member_id)]
 
 
 def test_the_token_of_a_link_stands_in_the_mail_alone(street: Street, office: PostOffice) -> None:
