@@ -43,6 +43,7 @@ PREFIXES: Final = {
     "script": "sc",
     "mediator": "md",
     "sign_in_session": "sis",
+    "case": "cs",
 }
 
 

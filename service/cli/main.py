@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.refusals import Refusal
-from service.cli import bounce, commands, operations, reconcile
+from service.cli import bounce, commands, keys, operations, reconcile, verify
 from service.cli.doctor import doctor
 from service.cli.doctor_stripe import doctor_stripe
 from service.cli.home import CommandError
@@ -99,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
 
     made = command("dead-letters", lambda *_: 2, "work that was given up, and taking it up again")
     operations.add_to(made)
+
+    made = command("keys", lambda *_: 2, "the keys that decisions and receipts are signed with")
+    keys.add_to(made)
+
+    made = command("verify", verify.run, "is a decision, receipt or export genuine? 1 if not")
+    made.add_argument("file", type=Path, help="a JWS, the API's JSON with one, or an export")
+    made.add_argument("--keys", help="JWK set: a file or https://…; this instance's own if not")
 
     made = command("openapi", commands.openapi, "write the application's OpenAPI document")
     made.add_argument("--output", type=Path, default=Path("openapi.yaml"))

@@ -18,6 +18,7 @@ from service import clock, db
 from service.http.edge import edge_of, json_response
 from service.http.schemas.base import Answer
 from service.operations import outages
+from service.records import keys
 from service.wake import answers
 
 router = APIRouter(tags=["Instance"])
@@ -103,10 +104,16 @@ def _not_ready(database: str) -> Response:
 @router.get(
     "/.well-known/jwks.json",
     operation_id="jwks",
-    summary="Public keys of members' tokens",
+    summary="Public keys of members' tokens and of signed documents",
     response_model=Jwks,
 )
 async def jwks(request: Request) -> Response:
-    """To verify a member's token without asking."""
+    """To verify a member's token, a decision or a receipt without asking.
+
+    Keys of documents stay when they are retired: what they signed is genuine for ever.
+    """
+    edge = edge_of(request)
+    documents = await edge.run(db.SYSTEM, keys.published)
+    every = [*edge.signer.jwks["keys"], *(key.jwk for key in documents)]
     headers = {"Cache-Control": "public, max-age=300"}
-    return json_response(edge_of(request).signer.jwks, headers=headers)
+    return json_response({"keys": every}, headers=headers)

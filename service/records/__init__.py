@@ -1,0 +1,1 @@
+"""Records: what the instance signs, publishes and hands over about what happened."""
