@@ -16,8 +16,8 @@ CREATE TABLE service.signing_key (
 CREATE UNIQUE INDEX uq_signing_key_current ON service.signing_key ((true))
     WHERE retired_at IS NULL;
 ALTER TABLE service.signing_key OWNER TO tierce_owner;
--- The first one is made by whoever signs first; only an operator's command retires one.
-GRANT SELECT, INSERT ON service.signing_key TO tierce_runtime, tierce_system;
+GRANT SELECT ON service.signing_key TO tierce_runtime, tierce_system;
+-- Only an operator's command retires one.
 GRANT UPDATE (retired_at) ON service.signing_key TO tierce_system;
 
 -- A key is retired once, and nothing else about it changes.
@@ -38,6 +38,21 @@ CREATE TRIGGER keep_signing_key BEFORE UPDATE ON service.signing_key
     FOR EACH ROW EXECUTE FUNCTION service.keep_signing_key();
 CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON service.signing_key
     FOR EACH STATEMENT EXECUTE FUNCTION service.refuse_change();
+
+-- A key is added where none is in use, by whoever signs first or has just retired one.
+CREATE FUNCTION service.add_signing_key(p_kid text, p_public jsonb, p_sealed bytea,
+                                        p_now timestamptz)
+    RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        INSERT INTO service.signing_key (kid, public, sealed, created_at)
+        VALUES (p_kid, p_public, p_sealed, p_now) ON CONFLICT DO NOTHING;
+    END;
+ALTER FUNCTION service.add_signing_key(text, jsonb, bytea, timestamptz) OWNER TO tierce_owner;
+REVOKE ALL ON FUNCTION service.add_signing_key(text, jsonb, bytea, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION service.add_signing_key(text, jsonb, bytea, timestamptz)
+    TO tierce_runtime, tierce_system;
 
 -- What was signed: made when it is first asked for, and answered as it is ever after.
 CREATE TABLE service.signed_document (

@@ -60,9 +60,8 @@ _CURRENT: Final = text(
 _ALL: Final = text(
     "SELECT kid, public, created_at, retired_at FROM service.signing_key ORDER BY created_at, kid"
 )
-_INSERT: Final = text(
-    "INSERT INTO service.signing_key (kid, public, sealed, created_at) "
-    "VALUES (:kid, CAST(:public AS jsonb), :sealed, :now) ON CONFLICT DO NOTHING"
+_ADD: Final = text(
+    "SELECT service.add_signing_key(:kid, CAST(:public AS jsonb), CAST(:sealed AS bytea), :now)"
 )
 #: Two who rotate at once do so one after the other.
 _ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('signing_key', 0))")
@@ -132,7 +131,7 @@ def _make(connection: Connection, sealer: Sealer, now: datetime) -> None:
         "sealed": sealer.seal(_place(kid), pem),
         "now": now,
     }
-    connection.execute(_INSERT, values)
+    connection.execute(_ADD, values)
 
 
 def _b64(number: int) -> str:
