@@ -113,5 +113,7 @@ _ACTS: Final[dict[str, Callable[[Case, Command, datetime], Move]]] = {
     "confirm_returned": rulings.confirm_returned,
     "end_return": rulings.end_return,
     "reach_limit": rulings.reach_limit,
+    "lift_flag": rulings.lift_flag,
+    "moot": rulings.moot,
     "challenge": rulings.challenge,
 }

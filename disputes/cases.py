@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -22,17 +22,13 @@ from disputes.commands import Command, Entry, Move, reason_of
 from disputes.model import Case, Cause, Stage
 from disputes.outcomes import Line, Outcome, Presumed, Side, effect
 from disputes.reasons import Reason
+from disputes.recusal import Part
 from disputes.refusals import CaseNotFound, CaseOpen, NobodyEligible
 from disputes.steps import STEPS, By
 from ledger.refusals import Refusal
 
-#: How many hear an appeal about so much, in minor units, or more; one below.
-PANEL_FROM: Final = 50_000
-PANEL: Final = 3
-
-#: Finds people for a part of a case (``mediator``, ``second``, ``panel``): how many.
-#: Raises NobodyEligible.
-Draw = Callable[[Connection, Case, str, int], tuple[UUID, ...]]
+#: Finds people for a part of a case: how many. Raises NobodyEligible.
+Draw = Callable[[Connection, Case, Part, int], tuple[UUID, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,11 @@ class NewCase:
     answers: Mapping[str, str]
     text: str = ""
     gentle: bool = False
+    #: What had happened by then, as the platform's books know it (public JSON).
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether a second person reads the decision, and how many hear an appeal.
+    second: bool = False
+    panel: int = 1
 
 
 def case_file(new: NewCase) -> dict[str, Any]:
@@ -73,6 +74,9 @@ def case_file(new: NewCase) -> dict[str, Any]:
         "answers": dict(new.answers),
         "text": new.text,
         "agreed": dict(new.agreed),
+        "facts": dict(new.facts),
+        "second": new.second,
+        "panel": new.panel,
         "lines": [
             {"id": str(line.id), "unit": line.unit, "amount": line.amount}
             for line in lines.values()
@@ -201,7 +205,7 @@ def act(
             continue
         seen.add(case_id)
         try:
-            move = take(case, command, now)
+            move = take(case, replace(command, needs_second=bool(case.file.get("second"))), now)
             if command.step == "call_mediator" and command.member_id is not None:
                 strikes.check_call(connection, case, command.member_id, now)
             outcomes.append(_drawn(connection, move, draw))
@@ -213,25 +217,30 @@ def act(
     return outcomes
 
 
+def part_of(case: Case) -> tuple[Part, int]:
+    """Return which part of a case is to be taken at its stage, and by how many."""
+    if case.stage is Stage.SECOND_LOOK:
+        return Part.SECOND, 1
+    if case.stage is Stage.APPEAL:
+        return Part.PANEL, int(case.file.get("panel", 1))
+    return Part.MEDIATOR, 1
+
+
 def _drawn(connection: Connection, move: Move, draw: Draw) -> Move:
     """Find somebody for a case that wants somebody; without anybody it waits in the queue."""
     if not move.draw:
         return move
     case = move.case
-    part, wanted = "mediator", 1
-    if case.stage is Stage.SECOND_LOOK:
-        part = "second"
-    elif case.stage is Stage.APPEAL:
-        part, wanted = "panel", PANEL if case.total >= PANEL_FROM else 1
+    part, wanted = part_of(case)
     try:
         people = draw(connection, case, part, wanted)
     except NobodyEligible as refusal:
         move.entries.append(Entry("nobody_eligible", "draw", {"part": part, **refusal.facts}))
         return move
-    if part == "panel":
+    if part is Part.PANEL:
         assert case.appeal is not None
         move.case = replace(case, appeal=replace(case.appeal, panel=people))
-    elif part == "second":
+    elif part is Part.SECOND:
         move.case = replace(case, second_id=people[0])
     else:
         move.case = replace(case, mediator_id=people[0])

@@ -97,6 +97,20 @@ def close(move: Move, outcome: Outcome, to_payee: Mapping[UUID, int], now: datet
     return move
 
 
+def drop(case: Case, outcome: Outcome, entry: Entry, now: datetime) -> Move:
+    """End the case without moving anything by it."""
+    closed = replace(
+        case,
+        stage=Stage.CLOSED,
+        stage_since=now,
+        outcome=outcome,
+        closed_at=now,
+        offer=None,
+        proposal=None,
+    )
+    return Move(closed, [entry], resumed=True)
+
+
 def said(to_payee: Mapping[UUID, int]) -> dict[str, int]:
     return {str(line): amount for line, amount in to_payee.items()}
 

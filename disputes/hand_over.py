@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from disputes import assignments, draw, store
-from disputes.cases import PANEL, PANEL_FROM
+from disputes.cases import part_of
 from disputes.commands import Entry, Move
 from disputes.model import Case, Stage
 from disputes.queue import WAITS
@@ -52,15 +52,6 @@ class NotAvailable(Refusal):
     """Whoever asks for a case is away, has enough of them, or has not the role."""
 
     code = "mediator_not_available"
-
-
-def part_of(case: Case) -> tuple[Part, int]:
-    """Return which part of a case is to be taken at its stage, and by how many."""
-    if case.stage is Stage.SECOND_LOOK:
-        return Part.SECOND, 1
-    if case.stage is Stage.APPEAL:
-        return Part.PANEL, PANEL if case.total >= PANEL_FROM else 1
-    return Part.MEDIATOR, 1
 
 
 def seat(case: Case, part: Part, people: tuple[UUID, ...]) -> Case:

@@ -41,6 +41,8 @@ class Outcome(StrEnum):
     NO_SHOW_PAYER = "no_show_payer"
     #: The claimant takes the claim back: the exchange goes on as if it had not been made.
     WITHDRAWN = "withdrawn"
+    #: What it was about found its end without it: confirmed by both after all, or back at the bank.
+    MOOT = "moot"
     #: Nobody can tell. What the terms presume for this reason holds.
     CANNOT_DECIDE = "cannot_decide"
 
@@ -68,10 +70,10 @@ class SplitInvalid(Refusal):
     code = "split_invalid"
 
 
-#: Outcomes that whoever decides chooses from. The claimant alone withdraws.
-DECIDABLE: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.WITHDRAWN)
 #: Outcomes that move nothing by themselves.
-MOVES_NOTHING: Final = frozenset({Outcome.WITHDRAWN})
+MOVES_NOTHING: Final = frozenset({Outcome.WITHDRAWN, Outcome.MOOT})
+#: Outcomes that whoever decides chooses from. The claimant alone withdraws.
+DECIDABLE: Final = tuple(outcome for outcome in Outcome if outcome not in MOVES_NOTHING)
 #: Outcomes that a second person must agree to, whatever the amount.
 UNUSUAL: Final = frozenset({Outcome.CANNOT_DECIDE, Outcome.NO_SHOW_PAYER, Outcome.NO_SHOW_PAYEE})
 

@@ -19,14 +19,15 @@ from disputes.commands import (
     Move,
     actor_of,
     close,
+    drop,
     effect_of,
     enter,
     reason_of,
     said,
 )
-from disputes.model import Appeal, Case, Ruling, Stage
+from disputes.model import Appeal, Case, Cause, Ruling, Stage
 from disputes.outcomes import UNUSUAL, Outcome, effect
-from disputes.refusals import AlreadyVoted, ChallengeUsed, ReasonsMissing
+from disputes.refusals import AlreadyVoted, ChallengeUsed, NotNowInCase, ReasonsMissing
 
 #: The reasons of a decision have at least so many characters: both sides are to understand them.
 LEAST_REASONS: Final = 100
@@ -35,14 +36,23 @@ LEAST_REASONS: Final = 100
 def _ruling(case: Case, command: Command, now: datetime) -> Ruling:
     assert command.mediator_id is not None
     outcome, to_payee = effect_of(case, command)
+    check_reasons(command)
+    by = (command.mediator_id,)
+    return Ruling(command.id, by, outcome, to_payee, command.reason_code, command.text, now)
+
+
+def check_reasons(command: Command) -> None:
+    """Check that both sides will know why.
+
+    Raises:
+        ReasonsMissing: no code, or too few words.
+    """
     if len(command.text.strip()) < LEAST_REASONS or not command.reason_code:
         raise ReasonsMissing(
             f"Give a reason code, and at least {LEAST_REASONS} characters that both sides will "
             "read and understand.",
             pointer="/reasons",
         )
-    by = (command.mediator_id,)
-    return Ruling(command.id, by, outcome, to_payee, command.reason_code, command.text, now)
 
 
 def decide(case: Case, command: Command, now: datetime) -> Move:
@@ -197,6 +207,20 @@ def end_return(case: Case, _command: Command, now: datetime) -> Move:
         return Move(entered, [Entry("return_disputed", "clock")], draw=case.mediator_id is None)
     move = Move(case, [Entry("not_returned", "clock")])
     return close(move, Outcome.TO_PAYEE, {line.id: line.amount for line in case.lines}, now)
+
+
+def lift_flag(case: Case, command: Command, now: datetime) -> Move:
+    """Nobody claims, and nothing is wrong: whoever looked says so, with reasons."""
+    if case.claimant is not None or case.cause is not Cause.FRAUD:
+        raise NotNowInCase("Only what was flagged without a claim can be let go on.")
+    check_reasons(command)
+    told = {"reason_code": command.reason_code, "reasons": command.text}
+    return drop(case, Outcome.WITHDRAWN, Entry("flag_lifted", actor_of(case, command), told), now)
+
+
+def moot(case: Case, command: Command, now: datetime) -> Move:
+    """What the case is about was settled without it."""
+    return drop(case, Outcome.MOOT, Entry("moot", "clock", {"why": command.reason_code}), now)
 
 
 def reach_limit(case: Case, _command: Command, now: datetime) -> Move:

@@ -59,7 +59,7 @@ _T, _M, _D, _S, _W, _A, _R, _C = (
     Stage.CLOSED,
 )
 _END: Final = _stages(_R, _C)
-_OPEN: Final = _stages(_T, _M)
+_OPEN: Final = _stages(_T, _M, _D)
 
 STEPS: Final = (
     Step("make_offer", By.PARTY, _OPEN, _OPEN, "If the other accepts, it is carried out at once."),
@@ -120,6 +120,20 @@ STEPS: Final = (
         _stages(_T, _M, _D, _S),
         _stages(_C),
         "Nobody could decide in time: what the terms presume for this reason holds.",
+    ),
+    Step(
+        "lift_flag",
+        By.MEDIATOR,
+        _stages(_M, _D),
+        _stages(_C),
+        "Nothing is wrong with what was flagged: the exchange goes on as agreed.",
+    ),
+    Step(
+        "moot",
+        By.SYSTEM,
+        _stages(_T, _M, _D, _S, _W, _A, _R),
+        _stages(_C),
+        "What it was about has found its end without it.",
     ),
     Step(
         "challenge",

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from disputes import clocks
-from disputes.commands import Command, Entry, Move, actor_of, close, effect_of, enter, said
+from disputes.commands import Command, Entry, Move, actor_of, close, drop, effect_of, enter, said
 from disputes.model import Case, Offer, Proposal, Stage
 from disputes.outcomes import Outcome, Side
 from disputes.refusals import AlreadyAccepted, NothingOpen, TooSoon
@@ -50,16 +50,8 @@ def accept_offer(case: Case, command: Command, now: datetime) -> Move:
 
 def withdraw_claim(case: Case, command: Command, now: datetime) -> Move:
     """Take the claim back."""
-    closed = replace(
-        case,
-        stage=Stage.CLOSED,
-        stage_since=now,
-        outcome=Outcome.WITHDRAWN,
-        closed_at=now,
-        offer=None,
-        proposal=None,
-    )
-    return Move(closed, [Entry("claim_withdrawn", actor_of(case, command))], resumed=True)
+    entry = Entry("claim_withdrawn", actor_of(case, command))
+    return drop(case, Outcome.WITHDRAWN, entry, now)
 
 
 def call_mediator(case: Case, command: Command, now: datetime) -> Move:

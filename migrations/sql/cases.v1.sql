@@ -92,3 +92,35 @@ CREATE TABLE disputes.entry (
 CALL service.make_tenant_table('disputes.entry', 'SELECT, INSERT');
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON disputes.entry
     FOR EACH STATEMENT EXECUTE FUNCTION service.refuse_change();
+
+-- What joins a case to an exchange. Which case an exchange is in, how far its journal has been told
+-- to the platform, and what was decided while a bank contested the payment ({leg: minor units}).
+ALTER TABLE service.exchange
+    ADD COLUMN case_id uuid,
+    ADD COLUMN case_told integer NOT NULL DEFAULT 0,
+    ADD COLUMN award jsonb,
+    ADD CONSTRAINT fk_exchange_platform_id_case_id
+        FOREIGN KEY (platform_id, case_id) REFERENCES disputes.case (platform_id, id)
+        DEFERRABLE INITIALLY DEFERRED,
+    ADD CONSTRAINT ck_exchange_case CHECK (
+        case_id IS NULL OR (state IN ('active', 'in_review') AND closed_at IS NULL)),
+    ADD CONSTRAINT ck_exchange_award CHECK (award IS NULL OR case_id IS NOT NULL);
+CREATE INDEX ix_exchange_case_id ON service.exchange (platform_id, case_id)
+    WHERE case_id IS NOT NULL;
+
+-- Disputed value moves by the outcome of its case alone.
+ALTER TABLE service.leg
+    ADD COLUMN disputed boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT ck_leg_disputed CHECK (NOT disputed OR state = 'held');
+
+-- A checkpoint is met by both words, or by the decision of a case.
+ALTER TABLE service.checkpoint
+    ADD COLUMN case_id uuid,
+    ADD CONSTRAINT fk_checkpoint_platform_id_case_id
+        FOREIGN KEY (platform_id, case_id) REFERENCES disputes.case (platform_id, id),
+    DROP CONSTRAINT ck_checkpoint_mutual,
+    ADD CONSTRAINT ck_checkpoint_mutual CHECK (
+        met_at IS NULL OR case_id IS NOT NULL OR (payer_at IS NOT NULL AND payee_at IS NOT NULL));
+
+-- Somebody who has help: whoever deals with them has more time to give.
+ALTER TABLE service.member ADD COLUMN assisted boolean NOT NULL DEFAULT false;

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ledger.posting import Posting, Status
 from ledger.refusals import Refusal
-from service.exchanges import store
+from service.exchanges import casework, store
 from service.exchanges.commands import Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange
@@ -92,6 +92,7 @@ def write(
     captures = {one: amount for d in kept for one, amount in d.capture.items()}
     payments.want_capture(connection, platform_id, captures, now)
     payments.release(connection, platform_id, [one for d in kept for one in d.release], now)
+    casework.follow(connection, platform_id, before, kept, now)
     store.update(connection, before, kept, now)
     outcomes: list[Outcome] = []
     for one in decided:

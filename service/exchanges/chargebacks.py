@@ -289,6 +289,8 @@ def _decide(
         )
         then = take(decision.exchange, command, rules)
         then.events[:0] = decision.events
+        disputed = any(leg.disputed for leg in then.exchange.legs)
+        then.opens = (then.opens or decision.opens) if disputed else None
         decision = then
 
     over = seen.status in _OVER

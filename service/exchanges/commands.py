@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from disputes.model import Cause
+from disputes.reasons import Reason
 from ledger.posting import Posting
 from ledger.refusals import Refusal
 from service.exchanges.kinds import Role
@@ -29,6 +31,21 @@ class Who:
 
 CLOCK = Who(None, "clock")
 PROVIDER = Who(None, "provider")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDraft:
+    """Why somebody claims, and about what.
+
+    ``legs``: the held legs concerned; empty takes those that the reason is usually about.
+    ``answers`` by the reason's questions. ``gentle``: whoever claims needs more time.
+    """
+
+    reason: str
+    legs: tuple[UUID, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    gentle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,9 @@ class Command:
     #: Of a contested payment: minor units the bank took back, and whether more is contested.
     amount: int = 0
     keep_frozen: bool = False
+    claim: ClaimDraft | None = None
+    #: Of a case that ends: what the payee gets of each disputed leg, in minor units.
+    settlement: Mapping[UUID, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +124,21 @@ class PaymentDraft:
     after_id: UUID | None = None  # asked of the provider only when this other one allows it
 
 
+@dataclass(frozen=True, slots=True)
+class OpeningCase:
+    """A case that a step opens on legs of its exchange; ``claimant`` None: nobody claims."""
+
+    id: UUID
+    cause: Cause
+    reason: Reason
+    claimant: Role | None
+    legs: tuple[UUID, ...]
+    decide_by: datetime
+    answers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    gentle: bool = False
+
+
 @dataclass(slots=True)
 class Decision:
     """What a step changes. Nothing of it is true before the transaction that writes it commits."""
@@ -121,6 +156,8 @@ class Decision:
     release: list[UUID] = field(default_factory=list)
     #: A refusal that is itself a fact to keep (a wrong code counts): told after the commit.
     refusal: Refusal | None = None
+    #: The case that begins with this step.
+    opens: OpeningCase | None = None
 
     def join(self, other: Decision) -> None:
         """Take over what another decision on the same exchange moves, asks for and tells."""

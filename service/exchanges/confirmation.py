@@ -147,13 +147,18 @@ def _meet(decision: Decision, point: Checkpoint, now: datetime, codes: CodeBook)
     ends = {
         leg.id: money.natural_end(leg)
         for leg in decision.exchange.legs
-        if leg.checkpoint == point.name and leg.state is LegState.HELD
+        if leg.checkpoint == point.name and leg.state is LegState.HELD and not leg.disputed
     }
     money.settle(decision, ends)
     # An offer speaks of what was held when it was made; some of that has just gone.
-    decision.exchange = replace(decision.exchange, proposal=None, review_at=None)
-    if decision.exchange.current is None:
-        decision.end(State.COMPLETED, now, "exchange.completed")
-    else:
-        decision.exchange = replace(decision.exchange, state=State.ACTIVE)
+    decision.exchange = replace(decision.exchange, proposal=None)
+    go_on(decision, now, codes)
+
+
+def go_on(decision: Decision, now: datetime, codes: CodeBook) -> None:
+    """A checkpoint was met: the next begins, or the exchange has come to its agreed end."""
+    decision.exchange = replace(decision.exchange, state=State.ACTIVE, review_at=None)
+    if decision.exchange.current is not None:
         issue_code(decision, codes)
+    elif not decision.exchange.held_legs:
+        decision.end(State.COMPLETED, now, "exchange.completed")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from service.exchanges import money
+from service.exchanges import claims, money
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.kinds import Role
@@ -34,11 +34,12 @@ def freeze(
     )
     if exchange.frozen_at is None:
         decision.note("exchange.frozen", reason=command.failure)
+        claims.open_by_bank(decision, command.failure, now)
     return decision
 
 
 def unfreeze(
-    exchange: Exchange, command: Command, _role: Role, now: datetime, _codes: CodeBook
+    exchange: Exchange, command: Command, _role: Role, now: datetime, codes: CodeBook
 ) -> Decision:
     """The bank found for us, or took nothing: what it had taken back is there again."""
     left = max(0, exchange.charged_back - command.amount)
@@ -46,11 +47,12 @@ def unfreeze(
     if not command.keep_frozen and exchange.frozen_at is not None:
         decision.exchange = replace(decision.exchange, frozen_at=None, resumed_at=now)
         decision.note("exchange.unfrozen")
+        claims.after_the_bank(decision, now, codes)
     return decision
 
 
 def charged_back(
-    exchange: Exchange, command: Command, _role: Role, now: datetime, _codes: CodeBook
+    exchange: Exchange, command: Command, _role: Role, now: datetime, codes: CodeBook
 ) -> Decision:
     """The bank gave the money to the payer for good.
 
@@ -66,4 +68,6 @@ def charged_back(
         money.settle(decision, {leg.id: 0 for leg in exchange.held_legs}, by_silence=True)
         decision.exchange = replace(decision.exchange, proposal=None, frozen_at=None)
         decision.end(State.REFUNDED, now, "exchange.refunded")
+    elif goes_on:
+        claims.after_the_bank(decision, now, codes)
     return decision

@@ -12,7 +12,14 @@ from service.policies.decent import last_decent_for, next_decent_for
 from service.policies.deposits import RENEW_BEFORE, TAKE_BEFORE
 from service.policies.pauses import UNREACHED_GRACE, extend
 from service.policies.reminders import notice, schedule
-from service.policies.windows import DECIDE_BY, ESCALATE_AFTER, PAYMENT_GRACE, REFUND_AFTER
+from service.policies.windows import (
+    AFTER_CASE,
+    DECIDE_BY,
+    ESCALATE_AFTER,
+    LEAST_CASE,
+    PAYMENT_GRACE,
+    REFUND_AFTER,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,8 @@ def silence(exchange: Exchange) -> Silence | None:
         due_at = _fair(exchange, exchange.agreed_at, "fund_hours", whose, grace)
         return _wait(exchange, name, exchange.agreed_at, due_at, whose)
     current = exchange.current
-    if exchange.state is not State.ACTIVE or current is None:
-        return None
+    if exchange.state is not State.ACTIVE or current is None or exchange.case_id is not None:
+        return None  # while a case is open its clocks run, and nobody is waited for here
     whose = frozenset(role for role in Role if current.confirmed_by(role) is None)
     start = _confirm_from(exchange)
     if exchange.frozen_at is not None:  # nobody can confirm, so nobody is waited for
@@ -194,10 +201,12 @@ def _due(exchange: Exchange, name: str) -> datetime | None:
         return planned[exchange.reminders] if exchange.reminders < len(planned) else None
     if wait is not None and name == wait.deadline:
         return wait.due_at
+    if name == "confirm_by":
+        return None
     if name in {"deposit_renewed_by", "deposit_taken_at"}:
         return _deposit_due(exchange, name)
     assert name == "refund_at"
-    return _held_since(exchange) + REFUND_AFTER
+    return refund_at(exchange)
 
 
 def _deposit_due(exchange: Exchange, name: str) -> datetime | None:
@@ -225,6 +234,17 @@ def _confirm_from(exchange: Exchange) -> datetime:
 def escalate_at(exchange: Exchange) -> datetime:
     """Return when a neutral looks at a funded exchange, whatever its members say."""
     return _held_since(exchange) + ESCALATE_AFTER
+
+
+def refund_at(exchange: Exchange) -> datetime:
+    """Return when everything still held goes back to the payer, whatever happens."""
+    return _held_since(exchange) + REFUND_AFTER
+
+
+def decide_case_by(exchange: Exchange, now: datetime) -> datetime:
+    """Return by when a case that opens ``now`` must have its outcome, well before the hold ends."""
+    usual = max(_held_since(exchange) + DECIDE_BY, now + LEAST_CASE)
+    return min(usual, refund_at(exchange) - AFTER_CASE)
 
 
 def _held_since(exchange: Exchange) -> datetime:

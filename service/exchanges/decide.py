@@ -14,6 +14,7 @@ from typing import Final
 from ledger.refusals import Refusal
 from service.exchanges import (
     agreement,
+    claims,
     confirmation,
     contested,
     deadlines,
@@ -32,6 +33,7 @@ from service.exchanges.refusals import (
     CodesUsedUp,
     DeadlinePassed,
     ExchangeFrozen,
+    InDispute,
     NoOpenProposal,
     NotAParty,
     NothingToWithdraw,
@@ -39,7 +41,7 @@ from service.exchanges.refusals import (
     StaleVersion,
     StepNotAllowed,
 )
-from service.exchanges.steps import BY_NAME, STEPS, By, Step
+from service.exchanges.steps import BY_NAME, MACHINES, STEPS, By, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,17 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
         return StepNotAllowed(
             f"'{step.name}' is not possible while the exchange is {exchange.state}.",
             state=exchange.state,
-            allowed=[s.name for s in STEPS if exchange.state in s.from_ and s.by not in _MACHINES],
+            allowed=[s.name for s in STEPS if exchange.state in s.from_ and s.by not in MACHINES],
         )
     if step.by is By.CLOCK:
         if not deadlines.is_over(exchange, step.name, now):
             return StepNotAllowed(f"'{step.name}' is not due yet.", state=exchange.state)
         return None
-    if step.by is By.PROVIDER:
+    if step.by is By.PLATFORM:
+        return claims.check_open(exchange, now)
+    if step.by in MACHINES:
         return None
-    assert role is not None, "only the clock and the provider act without a side"
+    assert role is not None, "whoever is no machine acts for a side"
     if _is_over(exchange, now):
         return DeadlinePassed(
             "The time that the terms gave has ended; what they say for that happens now.",
@@ -118,7 +122,7 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
             "what you know about it helps: tell the platform.",
             frozen_at=exchange.frozen_at.isoformat(),
         )
-    return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role)
+    return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role, now)
 
 
 def _is_over(exchange: Exchange, now: datetime) -> bool:
@@ -136,7 +140,6 @@ def _is_over(exchange: Exchange, now: datetime) -> bool:
 _MOVES_MONEY: Final = frozenset(
     {"confirm", "enter_code", "propose_settlement", "propose_cancellation", "accept_proposal"}
 )
-_MACHINES: Final = frozenset({By.CLOCK, By.PROVIDER})
 
 
 def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Refusal | None:
@@ -162,8 +165,16 @@ def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Re
     return NotYourStep(f"'{step.name}' is for the {role.other} to take.", side=role.other)
 
 
-def _check_facts(exchange: Exchange, step: Step, role: Role) -> Refusal | None:
+#: Offers to end the exchange as a whole: with a case, they are made in the case.
+_OFFERS: Final = frozenset({"propose_settlement", "propose_cancellation", "accept_proposal"})
+
+
+def _check_facts(exchange: Exchange, step: Step, role: Role, now: datetime) -> Refusal | None:
     current = exchange.current
+    if step.name == "claim":
+        return claims.check_open(exchange, now)
+    if step.name in _OFFERS and any(leg.disputed for leg in exchange.legs):
+        return InDispute("There is a case about this: make your offer there.")
     if step.name == "authorise_again" and exchange.deposit_until is None:
         return StepNotAllowed("No deposit is blocked at the bank, so none can be blocked anew.")
     return None if current is None else _check_current(exchange, current, step, role)
@@ -221,6 +232,10 @@ _ACTS: Final[dict[str, _Act]] = {
     "expire_proposed": agreement.expire,
     "expire_agreed": agreement.expire,
     "expire_funding": agreement.expire,
+    "claim": claims.claim,
+    "flag": claims.flag,
+    "settle_case": claims.settle_case,
+    "drop_case": claims.drop_case,
     "remind": reminding.remind,
     "escalate": settlement.escalate,
     "reach_hold_limit": settlement.reach_hold_limit,

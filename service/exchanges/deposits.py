@@ -128,7 +128,7 @@ def deposit_lapsed(
         share = money.all_to_payer(leg)
         back = Transfer(money.hold_account(leg), payer, leg.held, leg.unit)
         decision.postings.append(Posting(f"outcome:{leg.id}", "outcome", (back,), reference))
-        settled[leg.id] = replace(leg, state=LegState.SETTLED, share=share)
+        settled[leg.id] = replace(leg, state=LegState.SETTLED, share=share, disputed=False)
     gone = Transfer(payer, money.blocked_account(exchange), amount, unit)
     decision.postings.append(Posting(f"freed:{payment_id}", "freed", (gone,), reference))
     decision.exchange = replace(

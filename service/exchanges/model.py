@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from disputes.model import Cause
 from service.exchanges.kinds import Kind, LegRole, Role
 from service.payments.payee import Readiness
 
@@ -77,6 +78,8 @@ class Leg:
     strategy: str | None = None
     #: The payment that filled the hold.
     collect_id: UUID | None = None
+    #: A case is about it: nothing but the case's outcome moves it.
+    disputed: bool = False
 
     @property
     def secured_by_bank(self) -> bool:
@@ -110,6 +113,8 @@ class Checkpoint:
     payee_at: datetime | None = None
     met_at: datetime | None = None
     code: Code | None = None
+    #: The case whose decision met it, where not both members did.
+    case_id: UUID | None = None
 
     def confirmed_by(self, role: Role) -> datetime | None:
         """Return when ``role`` confirmed, or None."""
@@ -220,6 +225,13 @@ class Exchange:
     reminded_at: datetime | None = None
     #: When a contest of the payment ended: members could not confirm before.
     resumed_at: datetime | None = None
+    #: The open case, or the one whose award waits for a bank; how far its journal was told.
+    case_id: UUID | None = None
+    case_told: int = 0
+    #: What a case decided while the payment was contested: the payee's part of each leg.
+    award: Mapping[UUID, int] | None = None
+    #: What began the open case; read with the exchange, never written with it.
+    case_cause: Cause | None = None
     around: Surroundings = Surroundings()
     #: Whether money can be sent to the payee; read with the exchange, never written with it.
     payout: Readiness | None = None
@@ -252,6 +264,11 @@ class Exchange:
     def held_legs(self) -> list[Leg]:
         """The legs whose value is held, in order of position."""
         return [leg for leg in self.legs if leg.state is LegState.HELD]
+
+    @property
+    def free_legs(self) -> list[Leg]:
+        """The held legs that no case is about."""
+        return [leg for leg in self.held_legs if not leg.disputed]
 
     @property
     def money_due(self) -> int:

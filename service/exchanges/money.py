@@ -176,7 +176,7 @@ def settle(decision: Decision, to_payee: Mapping[UUID, int], *, by_silence: bool
             room -= share.to_payer - by_bank
         taken_back -= by_bank
         decision.postings.append(_outcome(exchange, leg, share, by_bank))
-        settled[leg.id] = replace(leg, state=LegState.SETTLED, share=share)
+        settled[leg.id] = replace(leg, state=LegState.SETTLED, share=share, disputed=False)
         if leg.sort == "money":
             assert leg.collect_id is not None
             sides = owed.setdefault(leg.collect_id, {Role.PAYER: 0, Role.PAYEE: 0})

@@ -16,7 +16,7 @@ from service.exchanges.decide import check
 from service.exchanges.kinds import Role, shows_code
 from service.exchanges.model import Exchange
 from service.exchanges.refusals import CodeNotYours, ExchangeNotFound, StepNotAllowed
-from service.exchanges.steps import STEPS, By, Step
+from service.exchanges.steps import MACHINES, STEPS, Step
 from service.payments.tables import payment
 
 
@@ -89,7 +89,7 @@ def next_actions(exchange: Exchange, viewer: Role | None, now: datetime) -> list
     return [
         (step, side)
         for step in STEPS
-        if step.by not in {By.CLOCK, By.PROVIDER}
+        if step.by not in MACHINES
         for side in sides
         if check(exchange, step, side, now) is None
     ]

@@ -65,6 +65,24 @@ class ExchangeFrozen(Refusal):
     code = "exchange_frozen"
 
 
+class InDispute(Refusal):
+    """A case is open about the exchange: this is to be done in the case."""
+
+    code = "in_dispute"
+
+
+class NothingToDispute(Refusal):
+    """Nothing is held that a claim could be about, or it is too late to look at it."""
+
+    code = "nothing_to_dispute"
+
+
+class ClaimIncomplete(Refusal):
+    """A claim without answers to what its reason asks, or about legs that are not held."""
+
+    code = "claim_incomplete"
+
+
 class NotYourStep(Refusal):
     """The step exists now, but for somebody else."""
 

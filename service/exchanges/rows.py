@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
+from disputes.model import Cause
 from service.exchanges.kinds import Kind, LegRole, Role
 from service.exchanges.model import (
     Checkpoint,
@@ -32,6 +33,7 @@ def from_row(
     points: Sequence[Mapping[str, Any]],
     payout: Readiness | None = None,
     around: Surroundings = Surroundings(),  # noqa: B008 - frozen
+    case_cause: str | None = None,
 ) -> Exchange:
     """Build the value from its rows."""
     return Exchange(
@@ -71,6 +73,10 @@ def from_row(
         reminders=row["reminders"],
         reminded_at=row["reminded_at"],
         resumed_at=row["resumed_at"],
+        case_id=row["case_id"],
+        case_told=row["case_told"],
+        award=_award(row["award"]),
+        case_cause=None if case_cause is None else Cause(case_cause),
         around=around,
         payout=payout,
     )
@@ -102,8 +108,16 @@ def surroundings(
     )
 
 
+def _id(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)
+
+
 def _instant(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
+
+
+def _award(row: Mapping[str, int] | None) -> dict[UUID, int] | None:
+    return None if row is None else {UUID(leg): amount for leg, amount in row.items()}
 
 
 def _leg(row: Mapping[str, Any]) -> Leg:
@@ -123,7 +137,8 @@ def _leg(row: Mapping[str, Any]) -> Leg:
         state=LegState(row["state"]),
         share=share,
         strategy=row["strategy"],
-        collect_id=None if row["collect_id"] is None else UUID(row["collect_id"]),
+        collect_id=_id(row["collect_id"]),
+        disputed=row["disputed"],
     )
 
 
@@ -144,6 +159,7 @@ def _checkpoint(row: Mapping[str, Any]) -> Checkpoint:
         payee_at=_instant(row["payee_at"]),
         met_at=_instant(row["met_at"]),
         code=code,
+        case_id=_id(row["case_id"]),
     )
 
 
@@ -200,6 +216,11 @@ def exchange_row(exchange: Exchange) -> dict[str, Any]:
         "reminders": exchange.reminders,
         "reminded_at": exchange.reminded_at,
         "resumed_at": exchange.resumed_at,
+        "case_id": exchange.case_id,
+        "case_told": exchange.case_told,
+        "award": None
+        if exchange.award is None
+        else {str(leg): amount for leg, amount in exchange.award.items()},
     }
 
 
@@ -223,6 +244,7 @@ def leg_row(exchange: Exchange, leg: Leg) -> dict[str, Any]:
         "to_fees": None if share is None else share.to_fees,
         "collect_id": leg.collect_id,
         "strategy": leg.strategy,
+        "disputed": leg.disputed,
     }
 
 
@@ -241,4 +263,5 @@ def checkpoint_row(exchange: Exchange, point: Checkpoint) -> dict[str, Any]:
         "code_digest": None if code is None else code.digest,
         "code_tries": 0 if code is None else code.wrong_tries,
         "code_locked_at": None if code is None else code.locked_at,
+        "case_id": point.case_id,
     }

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from service.exchanges import money
+from service.exchanges import claims, money
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.deadlines import escalate_at, silence
@@ -125,6 +125,7 @@ def escalate(
         # Nothing may be held against somebody who was not reached.
         unreached=sorted(wait.whose & (exchange.around.unreached | exchange.around.on_its_way)),
     )
+    claims.look_at_silence(decision, now)
     return decision
 
 

@@ -25,8 +25,14 @@ class By(StrEnum):
     CODE_ENTERER = "code_enterer"  # the other side
     OFFERER = "offerer"  # the side whose settlement is open
     OFFEREE = "offeree"  # the other side
+    PLATFORM = "platform"  # whoever runs the platform, for neither side
     PROVIDER = "provider"
+    CASE = "case"  # what a dispute ends in
     CLOCK = "clock"
+
+
+#: Nobody is offered their steps: they follow from what happens elsewhere.
+MACHINES: Final = frozenset({By.PLATFORM, By.PROVIDER, By.CASE, By.CLOCK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,18 @@ STEPS: Final = (
     Step("deposit_renewed", By.PROVIDER, _HELD, _HELD, "The deposit is blocked anew."),
     Step("deposit_lapsed", By.PROVIDER, _HELD, _HELD, "The bank blocks the deposit no more."),
     Step("freeze", By.PROVIDER, _HELD, _HELD, "The payer's bank contests the payment."),
-    Step("unfreeze", By.PROVIDER, _HELD, _HELD, "The payment is no longer contested."),
+    Step(
+        "unfreeze",
+        By.PROVIDER,
+        _HELD,
+        _states(_ACT, _R, State.COMPLETED, State.SETTLED, State.REFUNDED),
+        "The payment is no longer contested.",
+    ),
     Step(
         "charged_back",
         By.PROVIDER,
         _HELD,
-        _states(_ACT, _R, State.REFUNDED),
+        _states(_ACT, _R, State.COMPLETED, State.SETTLED, State.REFUNDED),
         "The bank has given the payment back to the payer.",
     ),
     Step("authorise_again", By.PAYER, _HELD, _HELD, "The deposit is blocked anew at the bank."),
@@ -114,6 +126,22 @@ STEPS: Final = (
         _HELD,
         _states(State.SETTLED, State.CANCELLED),
         "The offer is carried out at once.",
+    ),
+    Step("claim", By.PARTY, _HELD, _HELD, "What it is about is frozen; the other side is asked."),
+    Step("flag", By.PLATFORM, _HELD, _HELD, "What is held is frozen, and a neutral looks."),
+    Step(
+        "settle_case",
+        By.CASE,
+        _HELD,
+        _states(_ACT, _R, State.COMPLETED, State.SETTLED, State.REFUNDED),
+        "What was disputed goes where the case says.",
+    ),
+    Step(
+        "drop_case",
+        By.CASE,
+        _HELD,
+        _states(_ACT, _R, State.COMPLETED),
+        "Nothing is disputed any more: it goes on as agreed.",
     ),
     Step(
         "remind",

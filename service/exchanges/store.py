@@ -35,6 +35,8 @@ _PARTS: Final = """
              WHERE l.platform_id = e.platform_id AND l.exchange_id = e.id) AS legs,
            (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.position) FROM service.checkpoint c
              WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id) AS checkpoints,
+           (SELECT d.cause FROM disputes.case d
+             WHERE d.platform_id = e.platform_id AND d.id = e.case_id) AS case_cause,
            ARRAY[payer.time_zone, payer.country] AS payer_place,
            ARRAY[payee.time_zone, payee.country] AS payee_place,
            (SELECT jsonb_agg(jsonb_build_object(
@@ -90,6 +92,7 @@ def load(
             parts[row["id"]]["checkpoints"],
             payees_of.get((row["provider"], row["payee_id"])),
             _around(parts[row["id"]]),
+            parts[row["id"]]["case_cause"],
         )
         for row in rows
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 from service.db import metadata
@@ -48,6 +48,9 @@ exchange: Final = Table(
     Column("reminders", SmallInteger, nullable=False, server_default="0"),
     Column("reminded_at", _INSTANT),
     Column("resumed_at", _INSTANT),
+    Column("case_id", Uuid),
+    Column("case_told", Integer, nullable=False, server_default="0"),
+    Column("award", JSONB(none_as_null=True)),
     Column("created_at", _INSTANT, nullable=False),
 )
 
@@ -71,6 +74,7 @@ leg: Final = Table(
     Column("to_fees", BigInteger),
     Column("collect_id", Uuid),
     Column("strategy", Text),
+    Column("disputed", Boolean, nullable=False, server_default="false"),
 )
 
 checkpoint: Final = Table(
@@ -88,6 +92,7 @@ checkpoint: Final = Table(
     Column("code_digest", BYTEA),
     Column("code_tries", SmallInteger, nullable=False, server_default="0"),
     Column("code_locked_at", _INSTANT),
+    Column("case_id", Uuid),
 )
 
 confirmation: Final = Table(

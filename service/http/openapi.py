@@ -8,7 +8,7 @@ import yaml
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.exchanges.steps import STEPS, By
+from service.exchanges.steps import MACHINES, STEPS
 from service.http.problems import MEDIA_TYPE, TITLES, Problem
 from service.http.statuses import STATUS
 
@@ -34,7 +34,7 @@ _LINKS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "list_confirmations",
             "list_exchange_postings",
             "list_exchange_payments",
-            *(step.name for step in STEPS if step.by not in {By.CLOCK, By.PROVIDER}),
+            *(step.name for step in STEPS if step.by not in MACHINES),
         )
     },
     "create_member": {

@@ -42,3 +42,6 @@ REVERSAL_TAIL: Final = {"card": timedelta(days=120), "sepa_debit": timedelta(day
 ESCALATE_AFTER: Final = timedelta(days=60)
 DECIDE_BY: Final = timedelta(days=75)
 REFUND_AFTER: Final = timedelta(days=85)
+#: A case that opens late still has this long; and an appeal, with the way to the bank, this long.
+LEAST_CASE: Final = timedelta(days=3)
+AFTER_CASE: Final = timedelta(days=4)

@@ -43,7 +43,7 @@ def a_case(platform_id: UUID, **more: Any) -> Case:
         decide_by=decide_by,
         opened_at=NOW,
         version=1,
-        file={},
+        file={"panel": 3},
         file_hash="",
     )
     return replace(case, **more)

@@ -316,7 +316,11 @@ def test_the_short_reviews_come_with_what_is_needed_to_decide_each(
     one, cases = mine
     with people.everywhere() as connection:
         [ticket] = queue.short_reviews(connection, one)
-    assert (ticket.case_id, ticket.file, ticket.part) == (cases[3].id, {}, "mediator")
+    assert (ticket.case_id, ticket.file, ticket.part) == (
+        cases[3].id,
+        cases[3].file,
+        "mediator",
+    )
 
 
 def test_nobody_sees_what_is_not_theirs_but_a_supervisor_who_is_not_tied_to_it(

@@ -51,6 +51,7 @@ def claimed(people: People, why: str = "not_received", **more: Any) -> Case:
         "decide_by": NOW + 80 * DAY,
         "agreed": {},
         "answers": {},
+        "panel": 3,
     }
     with people.inside() as connection:
         [case] = cases.open_cases(
@@ -87,7 +88,6 @@ def decide(people: People, case: Case, now: datetime, outcome: Outcome) -> Case:
         outcome=outcome,
         text=TEXT,
         reason_code="facts",
-        needs_second=True,
     )
 
 
@@ -96,7 +96,7 @@ def test_five_people_decide_one_case_and_each_is_free_again_when_their_part_is_d
 ) -> None:
     for _ in range(6):
         people.join(caseload_cap=1)
-    case = claimed(people, "unauthorised")
+    case = claimed(people, "unauthorised", second=True)
     assert case.mediator_id is not None
     assert open_parts(people, case) == {case.mediator_id: "mediator"}
     case = decide(people, case, NOW + DAY, Outcome.TO_PAYER)

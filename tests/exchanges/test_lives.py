@@ -27,7 +27,7 @@ from service.exchanges.refusals import (
     StepNotAllowed,
     UnknownCheckpoint,
 )
-from service.exchanges.steps import STEPS, By
+from service.exchanges.steps import MACHINES, STEPS
 from tests.exchanges.world import World
 
 PAYER, PAYEE = Role.PAYER, Role.PAYEE
@@ -353,7 +353,7 @@ def test_every_step_offered_is_accepted_and_every_other_is_refused(world: World)
 
 
 def _members_steps() -> list[str]:
-    return [step.name for step in STEPS if step.by not in {By.CLOCK, By.PROVIDER}]
+    return [step.name for step in STEPS if step.by not in MACHINES]
 
 
 def _one_in_each_state(world: World) -> list[Exchange]:

@@ -1,0 +1,103 @@
+"""Steps of a case, and what they mean for its exchange, in one transaction.
+
+Every step of a case goes through :func:`act`, whoever takes it: members, mediators, the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from disputes import cases, store
+from disputes.commands import Command as CaseCommand
+from disputes.commands import Move
+from disputes.model import Case, Cause
+from disputes.refusals import CaseNotFound
+from ledger.refusals import Refusal
+from service.exchanges import casework, chargebacks
+from service.exchanges import store as exchanges
+from service.exchanges.advance import write
+from service.exchanges.commands import Command, Decision, Who
+from service.exchanges.decide import Rules, take
+from service.exchanges.model import Exchange
+
+#: Who brings a case's outcome to its exchange.
+_CASE: Final = Who(None, "case")
+_WARNINGS: Final = text(
+    "SELECT id FROM service.chargeback WHERE platform_id = :platform_id "
+    "AND exchange_id = :exchange_id AND kind = 'warning' AND closed_at IS NULL ORDER BY id"
+)
+
+
+def act(
+    connection: Connection,
+    platform_id: UUID,
+    wanted: Sequence[tuple[UUID, CaseCommand]],
+    rules: Rules,
+) -> list[Case | Refusal]:
+    """Take each step on its case, and carry out on the exchange what it ends in.
+
+    Answers one outcome each, in order; one's refusal does not touch another. A case may be named
+    once in a batch.
+
+    Raises:
+        BrokenBooks, LostWrite: a bug of ours; the caller's transaction must roll back.
+    """
+    peek = store.load(connection, platform_id, [case_id for case_id, _ in wanted], lock=False)
+    subjects = {case.subject_id for case in peek.values()}
+    before = exchanges.load(connection, platform_id, sorted(subjects), lock=True)
+    draw = casework.by_lot(rules.now)
+    outcomes = cases.act(connection, platform_id, wanted, draw, rules.now)
+    moves = [one for one in outcomes if isinstance(one, Move)]
+    decisions = [_mean(before[move.case.subject_id], move, rules) for move in moves]
+    write(connection, platform_id, before, decisions, rules.now)
+    for move in moves:
+        if move.case.closed_at is not None and move.case.cause is Cause.FRAUD:
+            _lift_warnings(connection, move.case, rules)
+    return [one.case if isinstance(one, Move) else one for one in outcomes]
+
+
+def _mean(exchange: Exchange, move: Move, rules: Rules) -> Decision:
+    """Return what a step of the case changes on its exchange."""
+    if move.settlement is not None:
+        command = Command(exchange.id, "settle_case", _CASE, settlement=move.settlement)
+        return take(exchange, command, rules)
+    if move.resumed:
+        return take(exchange, Command(exchange.id, "drop_case", _CASE), rules)
+    return Decision(exchange)  # nothing but what there is to tell
+
+
+def _lift_warnings(connection: Connection, case: Case, rules: Rules) -> None:
+    """A neutral has looked at what was warned of: nothing waits for the warning any more."""
+    values = {"platform_id": case.platform_id, "exchange_id": case.subject_id}
+    for warning_id in list(connection.scalars(_WARNINGS, values)):
+        chargebacks.lift_warning(
+            connection, case.platform_id, warning_id, f"case {case.outcome}", rules
+        )
+
+
+def tell(connection: Connection, platform_id: UUID, case_ids: Sequence[UUID], rules: Rules) -> None:
+    """Tell the platform of lines that were added to these cases' journals by themselves.
+
+    (Somebody drawn or claimed, evidence added.) Told once, whoever calls it and how often.
+    """
+    peek = store.load(connection, platform_id, case_ids, lock=False)
+    subjects = sorted({case.subject_id for case in peek.values()})
+    before = exchanges.load(connection, platform_id, subjects, lock=True)
+    decisions = [Decision(one) for one in before.values() if one.case_id in peek]
+    write(connection, platform_id, before, decisions, rules.now)
+
+
+def find(connection: Connection, platform_id: UUID, case_id: UUID) -> Case:
+    """Return a case of the platform.
+
+    Raises:
+        CaseNotFound: there is none.
+    """
+    found = store.load(connection, platform_id, [case_id], lock=False).get(case_id)
+    if found is None:
+        raise CaseNotFound("No case with this id.")
+    return found
