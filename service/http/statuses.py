@@ -23,6 +23,8 @@ from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
 from service.payments.vault import SecretsUnreadable
 from service.platforms import keys, members, platforms, scopes, tokens
+from service.records import decisions, receipts
+from service.records.keys import SigningKeyUnreadable
 from service.sandbox import refusals as sandbox
 
 #: By class: a refusal that inherits from another has a line of its own.
@@ -89,6 +91,9 @@ STATUS: Final[dict[type[Refusal], int]] = {
     cases.OutcomeNotOpen: 422,
     cases.ReasonsMissing: 422,
     cases.ChallengeUsed: 409,
+    decisions.NotDecided: 409,
+    receipts.NoReceipt: 409,
+    SigningKeyUnreadable: 409,
     hand_over.NotAvailable: 409,
     mediators.MediatorEmailTaken: 409,
     mediators.MediatorInvalid: 422,
@@ -115,6 +120,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     exchanges.StepNotAllowed: 409,
     exchanges.DeadlinePassed: 409,
     exchanges.ExchangeFrozen: 409,
+    exchanges.InDispute: 409,
+    exchanges.NothingToDispute: 409,
     exchanges.StaleVersion: 409,
     exchanges.StaleTerms: 409,
     exchanges.CheckpointNotCurrent: 409,
@@ -165,6 +172,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     resolutions.MemberUnclear: 422,
     resolutions.NotReversed: 422,
     exchanges.InvalidTerms: 422,
+    exchanges.ClaimIncomplete: 422,
     exchanges.UnknownMember: 422,
     exchanges.ErasedMember: 422,
     exchanges.UnknownUnit: 422,

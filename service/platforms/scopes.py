@@ -19,6 +19,7 @@ SCOPES: Final = (
     "payments:write",
     "chargebacks:read",
     "chargebacks:write",
+    "cases:read",
     "payees:read",
     "payees:write",
     "books:read",
@@ -38,7 +39,14 @@ SCOPES: Final = (
 )
 #: What a member's own token allows, always on their own exchanges and payout account alone.
 MEMBER_SCOPES: Final = frozenset(
-    {"exchanges:read", "exchanges:write", "payments:read", "payees:read", "payees:write"}
+    {
+        "exchanges:read",
+        "exchanges:write",
+        "payments:read",
+        "cases:read",
+        "payees:read",
+        "payees:write",
+    }
 )
 
 

@@ -26,6 +26,7 @@ from service.operations import dead_letters
 from service.payments import differences
 from service.payments.matching import Found, Kind
 from service.payments.port import Movement, Warned
+from tests.disputes.people import People
 from tests.http.client import Api, Server, problem
 
 #: Open to everybody: they hold nothing of any platform, or what is asked for is its own key.
@@ -61,7 +62,12 @@ OPERATOR: Final = {
     "reset_mediator",
 }
 #: A mediator's own, by the token of their session: no key of a platform opens them.
-MEDIATOR: Final = {"get_own_mediator", "sign_out_mediator", "change_mediator_password"}
+MEDIATOR: Final = {
+    "get_own_mediator",
+    "sign_out_mediator",
+    "change_mediator_password",
+    "get_decision_of_own_case",
+}
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
 OWN_NAMES: Final = {"get_statement", "get_unit"}
 
@@ -148,6 +154,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
 _NAMED: Final = (
     "member",
     "exchange",
+    "case",
     "payment",
     "event",
     "chargeback",
@@ -204,6 +211,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
     return {
         "member": payer,
         "exchange": exchange["id"],
+        "case": encode("case", People(engine, platform_id).opened().id),
         "payment": funded["payment"],
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "difference": _differing(api, engine, platform_id),

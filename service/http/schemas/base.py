@@ -55,6 +55,7 @@ def id_schema(kind: str) -> dict[str, Any]:
 MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member"))]
 PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
+CaseId = Annotated[UUID, _reader("case"), WithJsonSchema(id_schema("case"))]
 PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]
 ProposalId = Annotated[UUID, _reader("proposal"), WithJsonSchema(id_schema("proposal"))]
 ChargebackId = Annotated[UUID, _reader("chargeback"), WithJsonSchema(id_schema("chargeback"))]
