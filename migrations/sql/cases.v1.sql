@@ -113,6 +113,44 @@ ALTER TABLE service.leg
     ADD COLUMN disputed boolean NOT NULL DEFAULT false,
     ADD CONSTRAINT ck_leg_disputed CHECK (NOT disputed OR state = 'held');
 
+-- A claim about a part of a leg makes two of it: while it is held, a leg may shrink by what another
+-- takes over. That the holds have what the legs say is what the audit proves, and no hold can fall
+-- below zero.
+CREATE OR REPLACE FUNCTION service.keep_leg() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.state <> 'open' OR EXISTS (
+            SELECT FROM service.exchange AS e WHERE e.platform_id = OLD.platform_id
+            AND e.id = OLD.exchange_id AND e.agreed_at IS NOT NULL) THEN
+            RAISE EXCEPTION 'leg % is %, it cannot be removed', OLD.id, OLD.state
+                USING ERRCODE = 'restrict_violation';
+        END IF;
+        RETURN OLD;
+    END IF;
+    IF OLD.state = 'settled' THEN
+        RAISE EXCEPTION 'leg % has had its one outcome', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'held' AND NEW.state = 'open' AND OLD.sort = 'money' THEN
+        RAISE EXCEPTION 'money of leg % is held until its outcome', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (OLD.exchange_id, OLD.position, OLD.role, OLD.checkpoint, OLD.sort, OLD.unit) IS DISTINCT FROM
+       (NEW.exchange_id, NEW.position, NEW.role, NEW.checkpoint, NEW.sort, NEW.unit)
+       OR ((OLD.amount, OLD.payer_fee, OLD.payee_fee) IS DISTINCT FROM
+           (NEW.amount, NEW.payer_fee, NEW.payee_fee)
+           AND (OLD.state <> 'held' OR OLD.disputed OR NEW.amount >= OLD.amount
+                OR NEW.payer_fee > OLD.payer_fee OR NEW.payee_fee > OLD.payee_fee)) THEN
+        RAISE EXCEPTION 'what leg % is cannot change', OLD.id
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+ALTER FUNCTION service.keep_leg() OWNER TO tierce_owner;
+
 -- A checkpoint is met by both words, or by the decision of a case.
 ALTER TABLE service.checkpoint
     ADD COLUMN case_id uuid,

@@ -154,7 +154,8 @@ _CHECKS: Final = {
                format('%s was met without both confirmations', c.name) AS detail
         FROM service.checkpoint c
         WHERE c.met_at IS NOT NULL AND c.case_id IS NULL
-          AND (SELECT count(DISTINCT f.role) FROM service.confirmation f WHERE f.platform_id = c.platform_id AND f.exchange_id = c.exchange_id
+          AND (SELECT count(DISTINCT f.role) FROM service.confirmation f
+          WHERE f.platform_id = c.platform_id AND f.exchange_id = c.exchange_id
             AND f.checkpoint = c.name AND f.word = 'confirmed') < 2""",
 }
 

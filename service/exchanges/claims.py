@@ -18,7 +18,7 @@ from disputes.model import Cause
 from disputes.outcomes import Side
 from disputes.reasons import REASONS, SILENCE, Reason, find
 from ledger.refusals import Refusal
-from service.exchanges import deposits, money
+from service.exchanges import deposits, division, money
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import ClaimDraft, Command, Decision, OpeningCase
 from service.exchanges.confirmation import go_on
@@ -69,7 +69,17 @@ def claim(
     reason = find(draft.reason, exchange.kind, side)
     _check_answers(reason, draft)
     legs = _concerned(exchange, reason, draft)
-    decision = _freeze(exchange, legs, command, now, codes)
+    concerned = {leg.id: leg for leg in legs}
+    division.check_parts(concerned, draft.amounts)
+    decision = Decision(exchange)
+    made = division.divide(decision, draft.amounts)
+    legs = [made.get(leg.id, leg) for leg in legs]
+    decision = _freeze(decision, legs, command, now, codes)
+    if role is Role.PAYEE:
+        # Who would get the whole deposit claims less: nobody disputes that the rest goes home.
+        rest = [leg for leg in decision.exchange.held_legs if leg.id in made]
+        home = {leg.id: 0 for leg in rest if leg.role is LegRole.DEPOSIT}
+        money.settle(decision, home)
     decision.opens = _opening(exchange, Cause.CLAIM, reason, role, legs, now, draft)
     return decision
 
@@ -81,7 +91,7 @@ def flag(
     draft = command.claim
     assert draft is not None
     legs = _concerned(exchange, REASONS["pressure_or_scam"], draft)
-    decision = _freeze(exchange, legs, command, now, codes)
+    decision = _freeze(Decision(exchange), legs, command, now, codes)
     reason = REASONS["pressure_or_scam"]
     decision.opens = _opening(exchange, Cause.FRAUD, reason, None, legs, now, draft)
     return decision
@@ -144,6 +154,11 @@ def _check_answers(reason: Reason, draft: ClaimDraft) -> None:
 
 def _concerned(exchange: Exchange, reason: Reason, draft: ClaimDraft) -> list[Leg]:
     held = {leg.id: leg for leg in exchange.held_legs}
+    loose = [one for one in draft.amounts if one not in draft.legs]
+    if loose:
+        raise ClaimIncomplete(
+            "Name the legs that are disputed; an amount says how much of one.", pointer="/legs"
+        )
     if draft.legs:
         unknown = [one for one in draft.legs if one not in held]
         if unknown:
@@ -169,16 +184,20 @@ def _concerned(exchange: Exchange, reason: Reason, draft: ClaimDraft) -> list[Le
 
 
 def _freeze(
-    exchange: Exchange, legs: Iterable[Leg], command: Command, now: datetime, codes: CodeBook
+    decision: Decision, legs: Iterable[Leg], command: Command, now: datetime, codes: CodeBook
 ) -> Decision:
+    exchange = decision.exchange
     frozen = {leg.id: replace(leg, disputed=True) for leg in legs}
     exchange = replace(exchange.with_legs(frozen), proposal=None)
     blocked = [leg for leg in exchange.held_legs if exchange.is_blocked(leg)]
     if any(leg.disputed for leg in blocked) and not all(leg.disputed for leg in blocked):
         # One block at the bank cannot stay for the one deposit and go home for the other: it is
         # taken, and what nobody disputes goes back from there.
-        return deposits.take_deposit(exchange, command, Role.PAYER, now, codes)
-    return Decision(exchange)
+        taken = deposits.take_deposit(exchange, command, Role.PAYER, now, codes)
+        taken.postings[:0] = decision.postings
+        return taken
+    decision.exchange = exchange
+    return decision
 
 
 def _opening(

@@ -38,11 +38,13 @@ class ClaimDraft:
     """Why somebody claims, and about what.
 
     ``legs``: the held legs concerned; empty takes those that the reason is usually about.
+    ``amounts``: of which of them only a part is disputed, in minor units.
     ``answers`` by the reason's questions. ``gentle``: whoever claims needs more time.
     """
 
     reason: str
     legs: tuple[UUID, ...] = ()
+    amounts: Mapping[UUID, int] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     gentle: bool = False

@@ -240,15 +240,20 @@ def _replace_terms(
 def _update_parts(
     connection: Connection, before: Mapping[UUID, Exchange], exchanges: Sequence[Exchange]
 ) -> None:
-    legs, points = [], []
+    legs, made, points = [], [], []
     for exchange in exchanges:
         old = before[exchange.id]
         if old.terms_hash != exchange.terms_hash:
             continue
-        known = set(old.legs)
+        known, ids = set(old.legs), {leg.id for leg in old.legs}
         legs += [leg_row(exchange, leg) for leg in exchange.legs if leg not in known]
+        made += [leg_row(exchange, leg) for leg in exchange.legs if leg.id not in ids]
         seen = set(old.checkpoints)
         points += [checkpoint_row(exchange, p) for p in exchange.checkpoints if p not in seen]
+    # A claim about a part of a leg makes two of it; both belong to terms that stand.
+    new = {row["id"] for row in made}
+    legs = [row for row in legs if row["id"] not in new]
+    db.insert_many(connection, tables.leg, made)
     _must_match(db.update_many(connection, tables.leg, legs), len(legs))
     keys = ("platform_id", "exchange_id", "position")
     _must_match(db.update_many(connection, tables.checkpoint, points, keys=keys), len(points))
