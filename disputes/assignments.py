@@ -39,6 +39,7 @@ def people_on(case: Case) -> frozenset[UUID]:
         Stage.MEDIATION: (case.mediator_id,),
         Stage.DECISION: (case.mediator_id,),
         Stage.RETURNING: (case.mediator_id,),
+        Stage.REPAIRING: (case.mediator_id,),
         Stage.SECOND_LOOK: (case.mediator_id, case.second_id),
         Stage.APPEAL: () if case.appeal is None else case.appeal.panel,
     }

@@ -20,7 +20,7 @@ from disputes import assignments, clocks, store, strikes
 from disputes.acts import take
 from disputes.commands import Command, Entry, Move, reason_of
 from disputes.model import Case, Cause, Stage
-from disputes.outcomes import Line, Outcome, Presumed, Side, effect
+from disputes.outcomes import AGREEABLE, Line, Outcome, Presumed, Side, effect
 from disputes.reasons import Reason
 from disputes.recusal import Part
 from disputes.refusals import CaseNotFound, CaseOpen, NobodyEligible
@@ -89,6 +89,7 @@ def case_file(new: NewCase) -> dict[str, Any]:
             for outcome in Outcome
             if outcome in new.reason.outcomes
         ],
+        "agreeable": sorted(AGREEABLE),
     }
 
 

@@ -21,6 +21,7 @@ LENGTH: Final = {
     Stage.APPEALABLE: (timedelta(days=7), timedelta(days=10)),
     Stage.APPEAL: (timedelta(days=7), timedelta(days=7)),
     Stage.RETURNING: (timedelta(days=14), timedelta(days=14)),
+    Stage.REPAIRING: (timedelta(days=14), timedelta(days=14)),
 }
 #: Of one mediator within mediation or decision: without a word from them the case goes to another.
 ANSWER_WITHIN: Final = timedelta(days=1)

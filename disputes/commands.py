@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from disputes import clocks
-from disputes.model import Case, Stage
+from disputes.model import Case, Extra, Stage
 from disputes.outcomes import Outcome, effect
 from disputes.reasons import REASONS, SILENCE, Reason
 from disputes.refusals import OutcomeNotOpen
@@ -34,6 +34,8 @@ class Command:
     about: UUID | None = None
     #: A decision of this weight is read by a second mediator before it is told.
     needs_second: bool = False
+    #: Of an offer: what is given beside what is disputed.
+    extra: Extra | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Move:
     case: Case
     entries: list[Entry] = field(default_factory=list)
     settlement: Mapping[UUID, int] | None = None
+    #: What one side gives the other beside it, now.
+    extra: Extra | None = None
     #: The claim is gone: what was frozen goes on as before.
     resumed: bool = False
     #: The case needs somebody who is not (any more) on it, other than these.
@@ -76,11 +80,19 @@ def enter(case: Case, stage: Stage, now: datetime) -> Case:
     return replace(case, stage=stage, stage_since=now, due_at=due_at, offer=None, proposal=None)
 
 
+#: Outcomes that something has to come of before they hold: the stage, and what the journal says.
+_AWAITED: Final = {
+    Outcome.RETURN_THEN_REFUND: (Stage.RETURNING, "return_awaited"),
+    Outcome.REPAIR: (Stage.REPAIRING, "repair_awaited"),
+}
+
+
 def close(move: Move, outcome: Outcome, to_payee: Mapping[UUID, int], now: datetime) -> Move:
-    """End the case with an outcome, or let the goods go back first."""
-    if outcome is Outcome.RETURN_THEN_REFUND:
-        move.case = replace(enter(move.case, Stage.RETURNING, now), outcome=outcome)
-        move.entries.append(Entry("return_awaited", "clock"))
+    """End the case with an outcome, or let the goods go back, or be mended, first."""
+    if outcome in _AWAITED:
+        stage, entry = _AWAITED[outcome]
+        move.case = replace(enter(move.case, stage, now), outcome=outcome)
+        move.entries.append(Entry(entry, "clock"))
         return move
     move.case = replace(
         move.case,
@@ -115,13 +127,26 @@ def said(to_payee: Mapping[UUID, int]) -> dict[str, int]:
     return {str(line): amount for line, amount in to_payee.items()}
 
 
-def effect_of(case: Case, command: Command) -> tuple[Outcome, dict[UUID, int]]:
+def effect_of(
+    case: Case, command: Command, open_to: Collection[Outcome] | None = None
+) -> tuple[Outcome, dict[UUID, int]]:
+    """Return the outcome that a command names, and what the payee gets of each line by it.
+
+    Args:
+        open_to: what may be named; without it, what may be decided for the case's reason.
+
+    Raises:
+        OutcomeNotOpen, SplitInvalid
+    """
     reason = reason_of(case)
     outcome = command.outcome
-    if outcome is None or outcome not in reason.outcomes:
+    allowed = reason.outcomes if open_to is None else open_to
+    if outcome is None or outcome not in allowed:
         raise OutcomeNotOpen(
-            f"This case can end in: {', '.join(sorted(reason.outcomes))}.",
+            f"What can be said here is: {', '.join(sorted(allowed))}.",
             pointer="/outcome",
-            outcomes=sorted(reason.outcomes),
+            outcomes=sorted(allowed),
         )
+    if outcome is Outcome.REPAIR and command.split is None:
+        return outcome, {}
     return outcome, effect(outcome, case.lines, reason.presumed, command.split)

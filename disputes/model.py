@@ -29,6 +29,8 @@ class Stage(StrEnum):
     APPEAL = "appeal"
     #: Settled so that the goods go back first.
     RETURNING = "returning"
+    #: Settled so that the payee mends it first.
+    REPAIRING = "repairing"
     CLOSED = "closed"
 
 
@@ -46,6 +48,18 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """What one side gives the other beside what is disputed, such as hours: the giver and how much.
+
+    ``amount`` is in minor units of ``unit``.
+    """
+
+    by: Side
+    unit: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What one side offers the other: to end the case so. Accepting it carries it out at once."""
 
@@ -55,6 +69,7 @@ class Offer:
     to_payee: Mapping[UUID, int]
     text: str
     expires_at: datetime
+    extra: Extra | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,7 @@ class Case:
     closed_at: datetime | None = None
     #: How often each side has challenged a mediator; one is granted.
     challenges: Mapping[Side, int] = field(default_factory=dict)
-    #: The payer says that the goods went back.
+    #: The payer says that the goods went back, or the payee that it is mended.
     returned_at: datetime | None = None
     entries: int = 0
 

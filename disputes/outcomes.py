@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     SPLIT = "split"
     #: The goods go back first; the payer's money follows when they have, and the payee's if not.
     RETURN_THEN_REFUND = "return_then_refund"
+    #: The payee mends it, or does the work again; then it goes on as agreed.
+    REPAIR = "repair"
     #: The payee did not come.
     NO_SHOW_PAYEE = "no_show_payee"
     #: The payer did not come.
@@ -71,9 +73,17 @@ class SplitInvalid(Refusal):
 
 
 #: Outcomes that move nothing by themselves.
-MOVES_NOTHING: Final = frozenset({Outcome.WITHDRAWN, Outcome.MOOT})
-#: Outcomes that whoever decides chooses from. The claimant alone withdraws.
-DECIDABLE: Final = tuple(outcome for outcome in Outcome if outcome not in MOVES_NOTHING)
+MOVES_NOTHING: Final = frozenset({Outcome.WITHDRAWN, Outcome.MOOT, Outcome.REPAIR})
+#: What the two sides can agree on, whatever the reason. A repair takes the will of who does it.
+AGREEABLE: Final = frozenset(
+    {
+        Outcome.TO_PAYER,
+        Outcome.TO_PAYEE,
+        Outcome.SPLIT,
+        Outcome.RETURN_THEN_REFUND,
+        Outcome.REPAIR,
+    }
+)
 #: Outcomes that a second person must agree to, whatever the amount.
 UNUSUAL: Final = frozenset({Outcome.CANNOT_DECIDE, Outcome.NO_SHOW_PAYER, Outcome.NO_SHOW_PAYEE})
 

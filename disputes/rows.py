@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from disputes.model import Appeal, Case, Cause, Offer, Proposal, Ruling, Stage
+from disputes.model import Appeal, Case, Cause, Extra, Offer, Proposal, Ruling, Stage
 from disputes.outcomes import Line, Outcome, Side
 
 
@@ -62,6 +63,7 @@ def _said(parts: Mapping[UUID, int]) -> dict[str, int]:
 def _offer(said: Mapping[str, Any] | None) -> Offer | None:
     if said is None:
         return None
+    extra = said["extra"]
     return Offer(
         UUID(said["id"]),
         Side(said["by"]),
@@ -69,6 +71,7 @@ def _offer(said: Mapping[str, Any] | None) -> Offer | None:
         _parts(said["to_payee"]),
         said["text"],
         datetime.fromisoformat(said["expires_at"]),
+        None if extra is None else Extra(Side(extra["by"]), extra["unit"], extra["amount"]),
     )
 
 
@@ -150,6 +153,7 @@ def changing(case: Case) -> dict[str, Any]:
             "to_payee": _said(offer.to_payee),
             "text": offer.text,
             "expires_at": offer.expires_at,
+            "extra": None if offer.extra is None else asdict(offer.extra),
         },
         "proposal": None
         if proposal is None

@@ -31,6 +31,11 @@ from disputes.refusals import AlreadyVoted, ChallengeUsed, NotNowInCase, Reasons
 
 #: The reasons of a decision have at least so many characters: both sides are to understand them.
 LEAST_REASONS: Final = 100
+#: What a decision rests on: what was shown, what nobody denies, what was agreed, what the reason
+#: presumes where nothing was shown, or that somebody did not come, did not answer, or deceived.
+REASON_CODES: Final = frozenset(
+    {"evidence", "facts", "terms", "not_proven", "no_show", "no_answer", "deceit"}
+)
 
 
 def _ruling(case: Case, command: Command, now: datetime) -> Ruling:
@@ -47,11 +52,12 @@ def check_reasons(command: Command) -> None:
     Raises:
         ReasonsMissing: no code, or too few words.
     """
-    if len(command.text.strip()) < LEAST_REASONS or not command.reason_code:
+    if len(command.text.strip()) < LEAST_REASONS or command.reason_code not in REASON_CODES:
         raise ReasonsMissing(
-            f"Give a reason code, and at least {LEAST_REASONS} characters that both sides will "
+            f"Give a reason code ({', '.join(sorted(REASON_CODES))}), and {LEAST_REASONS} characters that both sides will "
             "read and understand.",
             pointer="/reasons",
+            codes=sorted(REASON_CODES),
         )
 
 
@@ -189,8 +195,9 @@ def _majority(panel: tuple[UUID, ...], votes: Mapping[UUID, Ruling]) -> Ruling |
 
 
 def mark_returned(case: Case, command: Command, now: datetime) -> Move:
-    """Say that the goods went back."""
-    said = Entry("returned", actor_of(case, command), {"text": command.text})
+    """Say that the goods went back, or that it is mended."""
+    what = "returned" if case.stage is Stage.RETURNING else "repaired"
+    said = Entry(what, actor_of(case, command), {"text": command.text})
     return Move(replace(case, returned_at=case.returned_at or now), [said])
 
 
@@ -207,6 +214,18 @@ def end_return(case: Case, _command: Command, now: datetime) -> Move:
         return Move(entered, [Entry("return_disputed", "clock")], draw=case.mediator_id is None)
     move = Move(case, [Entry("not_returned", "clock")])
     return close(move, Outcome.TO_PAYEE, {line.id: line.amount for line in case.lines}, now)
+
+
+def confirm_repaired(case: Case, command: Command, now: datetime) -> Move:
+    """Say that it is mended: what was agreed at first holds again."""
+    return drop(case, Outcome.REPAIR, Entry("repair_confirmed", actor_of(case, command)), now)
+
+
+def end_repair(case: Case, command: Command, now: datetime) -> Move:
+    """Not mended, or nobody says so: a neutral decides."""
+    entered = replace(enter(case, Stage.DECISION, now), outcome=None, returned_at=None)
+    disputed = Entry("repair_disputed", actor_of(case, command), {"text": command.text})
+    return Move(entered, [disputed], draw=case.mediator_id is None)
 
 
 def lift_flag(case: Case, command: Command, now: datetime) -> Move:

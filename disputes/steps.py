@@ -48,7 +48,7 @@ def _stages(*stages: Stage) -> frozenset[Stage]:
     return frozenset(stages)
 
 
-_T, _M, _D, _S, _W, _A, _R, _C = (
+_T, _M, _D, _S, _W, _A, _R, _F, _C = (
     Stage.TALK,
     Stage.MEDIATION,
     Stage.DECISION,
@@ -56,16 +56,18 @@ _T, _M, _D, _S, _W, _A, _R, _C = (
     Stage.APPEALABLE,
     Stage.APPEAL,
     Stage.RETURNING,
+    Stage.REPAIRING,
     Stage.CLOSED,
 )
 _END: Final = _stages(_R, _C)
+_AGREED: Final = _stages(_R, _F, _C)
 _OPEN: Final = _stages(_T, _M, _D)
 
 STEPS: Final = (
     Step("make_offer", By.PARTY, _OPEN, _OPEN, "If the other accepts, it is carried out at once."),
     Step("withdraw_offer", By.OFFERER, _OPEN, _OPEN, "Your offer is taken back."),
     Step("reject_offer", By.OFFEREE, _OPEN, _OPEN, "The offer ends; nothing moves."),
-    Step("accept_offer", By.OFFEREE, _OPEN, _END, "The offer is carried out at once."),
+    Step("accept_offer", By.OFFEREE, _OPEN, _AGREED, "The offer is carried out at once."),
     Step(
         "withdraw_claim",
         By.CLAIMANT,
@@ -80,7 +82,7 @@ STEPS: Final = (
         "accept_proposal",
         By.PARTY,
         _stages(_M),
-        _stages(_M, _R, _C),
+        _stages(_M, _R, _F, _C),
         "When both have accepted, it is carried out at once.",
     ),
     Step("reject_proposal", By.PARTY, _stages(_M), _stages(_D), "The neutral decides."),
@@ -114,6 +116,12 @@ STEPS: Final = (
         _stages(_D, _C),
         "Not returned: the payee is paid. If the payer says it was, a neutral decides.",
     ),
+    Step("mark_repaired", By.PAYEE, _stages(_F), _stages(_F), "You say that it is mended."),
+    Step("confirm_repaired", By.PAYER, _stages(_F), _stages(_C), "It goes on as agreed."),
+    Step(
+        "reject_repair", By.PAYER, _stages(_F), _stages(_D), "It is not mended: a neutral decides."
+    ),
+    Step("end_repair", By.CLOCK, _stages(_F), _stages(_D), "Not confirmed: a neutral decides."),
     Step(
         "reach_limit",
         By.CLOCK,
@@ -131,7 +139,7 @@ STEPS: Final = (
     Step(
         "moot",
         By.SYSTEM,
-        _stages(_T, _M, _D, _S, _W, _A, _R),
+        _stages(_T, _M, _D, _S, _W, _A, _R, _F),
         _stages(_C),
         "What it was about has found its end without it.",
     ),

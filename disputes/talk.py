@@ -6,14 +6,14 @@ its step. Pure.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from disputes import clocks
 from disputes.commands import Command, Entry, Move, actor_of, close, drop, effect_of, enter, said
 from disputes.model import Case, Offer, Proposal, Stage
-from disputes.outcomes import Outcome, Side
+from disputes.outcomes import AGREEABLE, Outcome, Side, SplitInvalid
 from disputes.refusals import AlreadyAccepted, NothingOpen, TooSoon
 
 #: Direct talk has at least this long before one side alone may call a neutral.
@@ -25,10 +25,17 @@ def make_offer(case: Case, command: Command, now: datetime) -> Move:
     assert command.member_id is not None
     side = case.side_of(command.member_id)
     assert side is not None
-    outcome, to_payee = effect_of(case, command)
+    outcome, to_payee = effect_of(case, command, AGREEABLE)
     until = min(now + clocks.OFFER_LIFE, case.due_at)
-    offer = Offer(command.id, side, outcome, to_payee, command.text, until)
+    extra = command.extra
+    if extra is not None and (outcome is not Outcome.SPLIT or extra.amount <= 0):
+        raise SplitInvalid(
+            "What is given beside comes with a split, and is more than nothing.", pointer="/extra"
+        )
+    offer = Offer(command.id, side, outcome, to_payee, command.text, until, extra)
     told = {"outcome": outcome, "to_payee": said(to_payee), "text": command.text}
+    if extra is not None:
+        told["extra"] = asdict(extra)
     return Move(replace(case, offer=offer), [Entry("offer_made", side, told)])
 
 
@@ -44,7 +51,8 @@ def accept_offer(case: Case, command: Command, now: datetime) -> Move:
     assert offer is not None
     if command.about != offer.id:
         raise NothingOpen("This offer is no longer open: another has taken its place.")
-    move = Move(case, [Entry("offer_accepted", actor_of(case, command))])
+    accepted = [Entry("offer_accepted", actor_of(case, command))]
+    move = Move(case, accepted, extra=offer.extra)
     return close(move, offer.outcome, offer.to_payee, now)
 
 
@@ -74,7 +82,7 @@ def to_mediation(case: Case, command: Command, now: datetime) -> Move:
 def propose(case: Case, command: Command, now: datetime) -> Move:
     """Propose to both how to end it."""
     assert command.mediator_id is not None
-    outcome, to_payee = effect_of(case, command)
+    outcome, to_payee = effect_of(case, command, AGREEABLE)
     until = min(now + clocks.OFFER_LIFE, case.due_at)
     proposal = Proposal(command.id, command.mediator_id, outcome, to_payee, command.text, until)
     told = {"outcome": outcome, "to_payee": said(to_payee), "text": command.text}

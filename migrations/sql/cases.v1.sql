@@ -37,7 +37,7 @@ CREATE TABLE disputes.case (
     CONSTRAINT ck_case_cause CHECK (cause IN ('claim', 'silence', 'chargeback', 'fraud')),
     CONSTRAINT ck_case_claimant CHECK (claimant IN ('payer', 'payee')),
     CONSTRAINT ck_case_stage CHECK (stage IN ('talk', 'mediation', 'decision', 'second_look',
-        'appealable', 'appeal', 'returning', 'closed')),
+        'appealable', 'appeal', 'returning', 'repairing', 'closed')),
     -- No open case without a deadline, and none beyond it.
     CONSTRAINT ck_case_due_at CHECK ((stage = 'closed') = (due_at IS NULL)),
     CONSTRAINT ck_case_closed_at CHECK ((stage = 'closed') = (closed_at IS NOT NULL)),

@@ -110,8 +110,8 @@ def post_all(
 ) -> dict[UUID, Refusal]:
     """Post everything that the decisions move; return which exchanges broke a credit limit.
 
-    Only filling a hold from a member's community account can meet a floor, and it is the one
-    posting of its step, so nothing of that step has been posted beside it.
+    Only what leaves a member's community account can meet a floor. To fill a hold is the one
+    posting of its step; what is given beside a settlement is not, and then the caller rolls back.
     """
     batch: list[tuple[Decision, Posting]] = [(d, p) for d in decisions for p in d.postings]
     if not batch:
@@ -121,7 +121,7 @@ def post_all(
     for (decision, posting), result in zip(batch, results, strict=True):
         if result.status is Status.CREATED:
             continue
-        if result.status is Status.BREAKS_FLOOR and posting.kind == "hold":
+        if result.status is Status.BREAKS_FLOOR and posting.kind in {"hold", "compensation"}:
             broke[decision.exchange.id] = BelowCreditLimit(
                 "The payer's account would pass its credit limit; a smaller amount, or giving "
                 "some help first, would do.",

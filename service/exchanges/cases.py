@@ -14,15 +14,19 @@ from sqlalchemy import Connection, text
 from disputes import cases, store
 from disputes.commands import Command as CaseCommand
 from disputes.commands import Move
-from disputes.model import Case, Cause
+from disputes.model import Case, Cause, Extra
 from disputes.refusals import CaseNotFound
+from ledger import units
+from ledger.posting import Posting, Transfer
 from ledger.refusals import Refusal
-from service.exchanges import casework, chargebacks
+from service.exchanges import casework, chargebacks, money
 from service.exchanges import store as exchanges
 from service.exchanges.advance import write
 from service.exchanges.commands import Command, Decision, Who
 from service.exchanges.decide import Rules, take
+from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
+from service.exchanges.refusals import ExchangeFrozen, ExtraInvalid
 
 #: Who brings a case's outcome to its exchange.
 _CASE: Final = Who(None, "case")
@@ -44,16 +48,21 @@ def act(
     once in a batch.
 
     Raises:
-        BrokenBooks, LostWrite: a bug of ours; the caller's transaction must roll back.
+        BelowCreditLimit, ExchangeFrozen, ExtraInvalid: what is given beside cannot be given. The
+            caller's transaction must roll back, as for what follows.
+        BrokenBooks, LostWrite: a bug of ours.
     """
     peek = store.load(connection, platform_id, [case_id for case_id, _ in wanted], lock=False)
     subjects = {case.subject_id for case in peek.values()}
     before = exchanges.load(connection, platform_id, sorted(subjects), lock=True)
+    _check_extras(connection, platform_id, [command for _, command in wanted])
     draw = casework.by_lot(rules.now)
     outcomes = cases.act(connection, platform_id, wanted, draw, rules.now)
     moves = [one for one in outcomes if isinstance(one, Move)]
     decisions = [_mean(before[move.case.subject_id], move, rules) for move in moves]
-    write(connection, platform_id, before, decisions, rules.now)
+    for done in write(connection, platform_id, before, decisions, rules.now):
+        if isinstance(done, Refusal):
+            raise done  # the case has moved, and what it means cannot be: neither is to be
     for move in moves:
         if move.case.closed_at is not None and move.case.cause is Cause.FRAUD:
             _lift_warnings(connection, move.case, rules)
@@ -64,10 +73,46 @@ def _mean(exchange: Exchange, move: Move, rules: Rules) -> Decision:
     """Return what a step of the case changes on its exchange."""
     if move.settlement is not None:
         command = Command(exchange.id, "settle_case", _CASE, settlement=move.settlement)
-        return take(exchange, command, rules)
+        decision = take(exchange, command, rules)
+        if move.extra is not None:
+            _give(decision, exchange, move.case, move.extra)
+        return decision
     if move.resumed:
         return take(exchange, Command(exchange.id, "drop_case", _CASE), rules)
     return Decision(exchange)  # nothing but what there is to tell
+
+
+def _check_extras(
+    connection: Connection, platform_id: UUID, commands: Sequence[CaseCommand]
+) -> None:
+    """Money goes through a provider; what one gives the other beside it is a community's."""
+    asked = [command.extra for command in commands if command.extra is not None]
+    known = units.find_many(connection, platform_id, {extra.unit for extra in asked})
+    for extra in asked:
+        if extra.unit not in known or not known[extra.unit].community:
+            raise ExtraInvalid(
+                "Beside a split only units of the community can be given, such as hours.",
+                pointer="/extra/unit",
+                unit=extra.unit,
+            )
+
+
+def _give(decision: Decision, exchange: Exchange, case: Case, extra: Extra) -> None:
+    """Move what one side gives the other beside what was disputed."""
+    if exchange.frozen_at is not None:
+        raise ExchangeFrozen(
+            "The payer's bank contests this payment: nothing else is given for it meanwhile.",
+            frozen_at=exchange.frozen_at.isoformat(),
+        )
+    giver = Role(extra.by)
+    move = Transfer(
+        money.member_account(exchange.member(giver)),
+        money.member_account(exchange.member(giver.other)),
+        extra.amount,
+        extra.unit,
+    )
+    reference = money.reference(exchange.id)
+    decision.postings.append(Posting(f"extra:{case.id}", "compensation", (move,), reference))
 
 
 def _lift_warnings(connection: Connection, case: Case, rules: Rules) -> None:

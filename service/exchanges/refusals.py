@@ -83,6 +83,12 @@ class ClaimIncomplete(Refusal):
     code = "claim_incomplete"
 
 
+class ExtraInvalid(Refusal):
+    """What an offer gives beside what is disputed is in no unit of the community."""
+
+    code = "extra_invalid"
+
+
 class NotYourStep(Refusal):
     """The step exists now, but for somebody else."""
 

@@ -173,6 +173,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     resolutions.NotReversed: 422,
     exchanges.InvalidTerms: 422,
     exchanges.ClaimIncomplete: 422,
+    exchanges.ExtraInvalid: 422,
     exchanges.UnknownMember: 422,
     exchanges.ErasedMember: 422,
     exchanges.UnknownUnit: 422,

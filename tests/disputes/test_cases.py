@@ -115,7 +115,7 @@ def test_what_was_written_is_read_back_as_it_was_at_every_stage(
         connection, case, "accept_proposal", at, member_id=case.payer_id, about=case.proposal.id
     )
     assert read(connection, case) == case
-    decision = {"outcome": Outcome.CANNOT_DECIDE, "reason_code": "none", "text": WHY}
+    decision = {"outcome": Outcome.CANNOT_DECIDE, "reason_code": "not_proven", "text": WHY}
     case = step(connection, case, "decide", at, mediator_id=case.mediator_id, **decision)
     assert case.stage is Stage.SECOND_LOOK
     assert read(connection, case) == case

@@ -166,7 +166,7 @@ def test_short_reviews_are_decided_together_and_each_by_a_reasoned_decision_of_i
                 mediator_id=one,
                 outcome=Outcome.TO_PAYER,
                 text=text,
-                reason_code="silence",
+                reason_code="not_proven",
             ),
         )
         for ticket, text in zip(tickets, said, strict=True)
