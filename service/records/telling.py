@@ -19,6 +19,7 @@ _HOW: Final = {
     "not_returned": "the goods did not come back in time",
     "flag_lifted": "a mediator found nothing wrong with what was flagged",
     "moot": "what it was about found its end without it",
+    "repair_confirmed": "it was mended; the exchange went on as before",
     "limit_reached": "nobody could decide in time, and what the terms presume held",
 }
 
@@ -43,6 +44,8 @@ def words_of_export(found: GenuineExport) -> Iterator[str]:
     """Yield what is proven of an export, a line each, and what is not."""
     yield f"An export of a case: its file and the {found.lines} lines of its journal are whole."
     yield "The list of evidence is not signed itself: compare its hashes with those in the journal."
+    if found.withheld:
+        yield f"Of {found.withheld} the words are kept back: how those who decide deliberate."
     yield from words(found.extract)
     if found.decision is None:
         yield "The case was not decided yet."

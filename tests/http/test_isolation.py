@@ -67,6 +67,7 @@ MEDIATOR: Final = {
     "sign_out_mediator",
     "change_mediator_password",
     "get_decision_of_own_case",
+    "export_own_case",
 }
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
 OWN_NAMES: Final = {"get_statement", "get_unit"}

@@ -118,11 +118,11 @@ class Court:
             known = decisions.read(connection, self.platform_id, case.id, ISSUER)
             return decisions.signed_decision(connection, SEALER, known, self.now)
 
-    def export(self, case: Case) -> dict[str, Any]:
-        """The export."""
+    def export(self, case: Case, *, whole: bool = False) -> dict[str, Any]:
+        """The export, as the two sides have it."""
         with self.people.inside() as connection:
             known = decisions.read(connection, self.platform_id, case.id, ISSUER)
-            return exports.export(connection, SEALER, known, self.now)
+            return exports.export(connection, SEALER, known, self.now, whole=whole)
 
     def _draw(
         self, connection: Connection, case: Case, part: Any, how_many: int

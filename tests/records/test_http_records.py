@@ -33,6 +33,7 @@ from tests.http.conftest import (
 from tests.http.deal import Deal, make_deal, paid
 from tests.http.desk import Person
 from tests.records.lives import Court
+from tests.records.test_dossier import plain, texts
 
 __all__ = ["anonymous", "api", "app_settings", "desk", "maud", "neighbour", "new_api", "new_desk"]
 __all__ += ["operator", "paid", "server"]
@@ -195,9 +196,28 @@ def test_a_mediator_has_the_decision_of_a_case_of_theirs_until_they_left_it(
     told = maud.desk.send("GET", path, token=token)
     assert told.status_code == 200, told.text
     assert told.json()["document"]["outcome"] == "split"
+    export = f"/cases/{encode('case', case.id)}/export"
+    assert maud.desk.send("GET", export, token=token).json()["decision"] == told.json()["jws"]
     with court.people.everywhere() as connection:
         leave = text(
             "UPDATE disputes.assignment SET ended_at = now(), ended_why = 'left' WHERE id = :id"
         )
         connection.execute(leave, {"id": assignment})
-    assert maud.desk.send("GET", path, token=token).status_code == 404
+    for one in (path, export):
+        assert maud.desk.send("GET", one, token=token).status_code == 404
+
+
+def test_an_export_comes_as_pdf_with_the_hash_of_the_json(court: Court, api: Api) -> None:
+    case = court.closed()
+    path = path_of(case, "export")
+    said = api.get(path)
+    assert said.headers["content-type"] == "application/json"
+    digest = hashlib.sha256(said.content).hexdigest()
+    for language in ("fr", "en", "br"):
+        pdf = api.get(path, format="pdf", lang=language)
+        assert pdf.headers["content-type"] == "application/pdf"
+        assert f'filename="{encode("case", case.id)}.pdf"' in pdf.headers["content-disposition"]
+        assert digest in plain(texts(pdf.content))
+        assert api.get(path, format="pdf", lang=language).content == pdf.content
+    assert api.get(path, format="docx").status_code == 422
+    assert api.get(path, lang="de").status_code == 422

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jose import jws
 from sqlalchemy import Engine
 
+from disputes.model import Case
+from disputes.outcomes import Outcome
 from service.db import SYSTEM, transaction
 from service.records import keys, verify
 from service.records.verify import Keys, NotGenuine
@@ -181,7 +183,46 @@ def test_an_export_is_whole_with_its_file_its_journal_and_its_decision(
     case = court.closed()
     found = verify.verify_export(orjson.loads(orjson.dumps(court.export(case))), published())
     assert found.decision is not None
-    assert (found.lines, found.later) == (case.entries, 0)
+    assert (found.lines, found.later, found.withheld) == (case.entries, 0, 0)
+
+
+def sent_back(court: Court) -> Case:
+    """A decision that a second mediator did not agree with, and another in its place."""
+    case = court.written(court.claimed(), Outcome.CANNOT_DECIDE)
+    case = court.act(case, "send_back", mediator_id=case.second_id, text="Read the photographs.")
+    return court.written(case)
+
+
+def test_how_it_was_deliberated_is_kept_back_from_the_sides_and_proven_all_the_same(
+    court: Court, published: Callable[[], Keys]
+) -> None:
+    case = sent_back(court)
+    sides, whole = court.export(case), court.export(case, whole=True)
+    assert "Read the photographs." not in orjson.dumps(sides).decode()
+    assert "decision_written" not in orjson.dumps(sides).decode()
+    assert "Read the photographs." in orjson.dumps(whole).decode()
+    known = published()
+    assert verify.verify_export(sides, known).withheld == 2
+    assert verify.verify_export(whole, known).withheld == 0
+    assert sides["extract"] == whole["extract"]
+    place = next(n for n, line in enumerate(sides["journal"]) if "withheld" in line)
+    for change in (
+        {"hash": "0" * 64},
+        {"previous": "0" * 64},
+        {"sequence": 1},
+        {"withheld": False},
+        {"type": "decided"},
+        {"case_id": str(case.subject_id)},
+    ):
+        journal = list(sides["journal"])
+        journal[place] = journal[place] | change
+        with pytest.raises(NotGenuine):
+            verify.verify_export(sides | {"journal": journal}, known)
+    # A line in place of one that is withheld has to be the one that was there.
+    journal = list(sides["journal"])
+    journal[place] = whole["journal"][place] | {"actor": "payer"}
+    with pytest.raises(NotGenuine):
+        verify.verify_export(sides | {"journal": journal}, known)
 
 
 def test_an_export_of_a_case_that_goes_on_is_proven_as_far_as_it_went(
@@ -217,7 +258,9 @@ def another(value: Any) -> Any:
     return value[:middle] + letter + value[middle + 1 :]
 
 
-@pytest.mark.parametrize("part", ["file", "journal", "extract", "decision"])
+@pytest.mark.parametrize(
+    "part", ["file", "journal", "extract", "decision", "stage", "lines", "names", "mode", "payer"]
+)
 def test_each_place_of_an_export_that_is_changed_is_found(
     court: Court, published: Callable[[], Keys], part: str
 ) -> None:

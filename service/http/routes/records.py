@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+import hashlib
+from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service import clock, db
@@ -17,9 +19,8 @@ from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
 from service.http.problems import documented
 from service.http.schemas.base import CaseId, ExchangeId
-from service.http.schemas.records import ExportOut, SignedOut
-from service.records import access, decisions, exports, receipts, signed
-from service.records.decisions import Known
+from service.http.schemas.records import ExportOut, Format, Language, SignedOut
+from service.records import access, decisions, dossier, exports, receipts, signed
 from service.sealing import Sealer
 
 router = APIRouter(prefix="/v1", tags=["Records"], route_class=StrictRoute)
@@ -27,6 +28,12 @@ router = APIRouter(prefix="/v1", tags=["Records"], route_class=StrictRoute)
 OfExchange = Annotated[Actor, Depends(anyone("exchanges:read"))]
 OfCase = Annotated[Actor, Depends(anyone("cases:read"))]
 AnyMediator = Annotated[Neutral, Depends(mediator_of())]
+
+
+#: The same address gives both; the description of JSON comes from its model.
+_AS_PDF: Final[dict[str, Any]] = {
+    "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}
+}
 
 
 def sealer_of(edge: Edge) -> Sealer:
@@ -104,24 +111,42 @@ async def get_case_decision(request: Request, case: CaseId, actor: OfCase) -> Re
     operation_id="export_case",
     summary="A case as whoever judges it next needs it",
     response_model=ExportOut,
-    responses=documented(404),
+    responses=documented(404) | {200: _AS_PDF},
 )
-async def export_case(request: Request, case: CaseId, actor: OfCase) -> Response:
+async def export_case(
+    request: Request,
+    case: CaseId,
+    actor: OfCase,
+    format_: Annotated[Format, Query(alias="format")] = "json",
+    lang: Annotated[Language, Query(description="Of the PDF.")] = "fr",
+) -> Response:
     """The file, the journal with its hashes and the signed decision, for a court's conciliator.
 
-    The same bytes as long as nothing more happens in the case.
+    Of lines in which those who decide deliberate, only the hash is there. The same bytes as long as
+    nothing more happens in the case. Each page of the PDF has the SHA-256
+    of the JSON, so that the two belong together.
     """
     edge = edge_of(request)
 
-    def work(connection: Connection) -> tuple[Known, bytes]:
+    def work(connection: Connection) -> dict[str, Any]:
         known = access.for_side(
             connection, actor.platform_id, case, issuer_of(edge), actor.member_id
         )
-        found = exports.export(connection, sealer_of(edge), known, clock.now())
-        return known, signed.canonical(found)
+        return exports.export(connection, sealer_of(edge), known, clock.now())
 
-    _known, said = await edge.run(actor.scope, work)
-    return Response(said, media_type="application/json")
+    found = await edge.run(actor.scope, work)
+    return await _exported(found, format_, lang)
+
+
+async def _exported(export: dict[str, Any], format_: Format, lang: Language) -> Response:
+    said = signed.canonical(export)
+    name = f"{export['case']}.{format_}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    if format_ == "json":
+        return Response(said, headers=headers, media_type="application/json")
+    digest = hashlib.sha256(said).hexdigest()
+    pdf = await run_in_threadpool(dossier.render, orjson.loads(said), digest, lang)
+    return Response(pdf, headers=headers, media_type="application/pdf")
 
 
 @router.get(
@@ -140,3 +165,27 @@ async def get_decision_of_own_case(request: Request, case: CaseId, me: AnyMediat
         return decisions.signed_decision(connection, sealer_of(edge), known, clock.now())
 
     return json_response(_shown("decision", await edge.run(db.SYSTEM, work)))
+
+
+@router.get(
+    "/mediation/cases/{case}/export",
+    operation_id="export_own_case",
+    summary="A case of yours as whoever judges it next needs it",
+    response_model=ExportOut,
+    responses=documented(404) | {200: _AS_PDF},
+)
+async def export_own_case(
+    request: Request,
+    case: CaseId,
+    me: AnyMediator,
+    format_: Annotated[Format, Query(alias="format")] = "json",
+    lang: Annotated[Language, Query(description="Of the PDF.")] = "fr",
+) -> Response:
+    """What the two sides have, and how it was deliberated: for the mediators of the case."""
+    edge = edge_of(request)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        known = access.for_mediator(connection, case, me.mediator_id, issuer_of(edge))
+        return exports.export(connection, sealer_of(edge), known, clock.now(), whole=True)
+
+    return await _exported(await edge.run(db.SYSTEM, work), format_, lang)

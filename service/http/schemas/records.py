@@ -37,16 +37,25 @@ class ExportOut(Answer):
     platform: str
     case: str
     exchange: str
+    payer: str
+    payee: str
+    kind: str
+    cause: str
+    reason: str
+    claimant: str | None
     names: dict[str, str] = Field(
         description="Public ids by those that file and journal have for the same."
     )
     stage: str
     opened_at: str
     closed_at: str | None
+    lines: list[dict[str, Any]] = Field(description="What is in dispute, in minor units.")
     file: dict[str, Any] = Field(description="What was agreed and asked, frozen at the opening.")
     file_sha256: str
     journal: list[dict[str, Any]] = Field(
-        description="Every line, each with the hash of the one before."
+        description="Every line, each with the hash of the one before. One that is `withheld` has "
+        "its place in the chain alone."
     )
-    extract: str = Field(description="JWS that binds file and journal.")
+    evidence: list[dict[str, Any]]
+    extract: str = Field(description="JWS that binds all of the above but the list of evidence.")
     decision: str | None = Field(description="JWS of the decision, if there is one.")
