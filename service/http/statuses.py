@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from disputes import evidence_refusals as brought
 from disputes import hand_over, mediators, outcomes, queue, reasons, redecisions, strikes
 from disputes import refusals as cases
 from ledger import refusals as books
@@ -77,6 +78,19 @@ STATUS: Final[dict[type[Refusal], int]] = {
     sandbox.TooFarAhead: 422,
     http.IdempotencyKeyInUse: 409,
     members.ExternalIdTaken: 409,
+    brought.EvidenceNotFound: 404,
+    brought.EvidenceDeleted: 404,
+    brought.RequestNotFound: 404,
+    brought.RequestAnswered: 409,
+    brought.AskedAlready: 409,
+    brought.TooMuchEvidence: 409,
+    brought.ImageTooLarge: 413,
+    brought.FileTypeRefused: 415,
+    brought.FileUnreadable: 422,
+    brought.FileActive: 422,
+    brought.SortRefused: 422,
+    brought.NotListed: 422,
+    brought.AnswerDoesNotFit: 422,
     cases.CaseClosed: 409,
     cases.CaseNotFound: 404,
     cases.CaseOpen: 409,
