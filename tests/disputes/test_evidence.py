@@ -286,7 +286,7 @@ def test_nothing_else_may_be_asked_of_a_party(
     mediator = people.join()
     case = people.opened(mediator_id=mediator)
     with pytest.raises(NotListed):
-        ask(people, case, mediator, side, **what)
+        ask(people, case, mediator, side, NOW, **what)
     assert len(lines(people, case)) == 1
 
 
