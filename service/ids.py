@@ -44,6 +44,8 @@ PREFIXES: Final = {
     "mediator": "md",
     "sign_in_session": "sis",
     "case": "cs",
+    "precedent": "pr",
+    "template": "tp",
 }
 
 

@@ -1,4 +1,4 @@
-"""Signing keys of the instance and what it has signed."""
+"""Signing keys of the instance, what it has signed, and what those who decide publish."""
 
 from __future__ import annotations
 
@@ -11,5 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create signing keys and signed documents."""
+    """Create signing keys, signed documents, precedents and templates."""
     execute("records.v1")
+    execute("precedents.v1")

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from disputes import evidence_refusals as brought
-from disputes import hand_over, mediators, outcomes, queue, reasons, redecisions, strikes
+from disputes import (
+    hand_over,
+    mediators,
+    outcomes,
+    precedents,
+    queue,
+    reasons,
+    redecisions,
+    strikes,
+    templates,
+)
 from disputes import refusals as cases
 from ledger import refusals as books
 from ledger.refusals import Refusal
@@ -26,6 +36,7 @@ from service.payments.vault import SecretsUnreadable
 from service.platforms import keys, members, platforms, scopes, tokens
 from service.records import decisions, receipts
 from service.records.keys import SigningKeyUnreadable
+from service.records.precedents import NoDecisionToPublish
 from service.sandbox import refusals as sandbox
 
 #: By class: a refusal that inherits from another has a line of its own.
@@ -106,6 +117,12 @@ STATUS: Final[dict[type[Refusal], int]] = {
     cases.ReasonsMissing: 422,
     cases.ChallengeUsed: 409,
     decisions.NotDecided: 409,
+    NoDecisionToPublish: 409,
+    precedents.PrecedentNotFound: 404,
+    precedents.PrecedentRefused: 422,
+    precedents.PrecedentTaken: 409,
+    templates.TemplateInvalid: 422,
+    templates.TemplateNotFound: 404,
     receipts.NoReceipt: 409,
     SigningKeyUnreadable: 409,
     hand_over.NotAvailable: 409,

@@ -17,6 +17,8 @@ FILE = Path(__file__).parents[2] / "openapi.yaml"
 DOCUMENT: dict[str, Any] = document(create_app())
 #: What they take in body or address is itself what opens.
 OPEN = {"sign_in_mediator", "refresh_mediator_session", "take_up_invitation"}
+#: Published for everybody.
+OPEN |= {"list_precedents", "get_precedent"}
 OPERATIONS = [
     (method.upper(), path, operation)
     for path, operations in DOCUMENT["paths"].items()

@@ -44,6 +44,8 @@ PUBLIC: Final = {
     "sign_in_mediator",
     "refresh_mediator_session",
     "take_up_invitation",
+    "list_precedents",
+    "get_precedent",
 }
 #: The operator's own.
 OPERATOR: Final = {
@@ -68,6 +70,11 @@ MEDIATOR: Final = {
     "change_mediator_password",
     "get_decision_of_own_case",
     "export_own_case",
+    "publish_precedent",
+    "withdraw_precedent",
+    "list_decision_templates",
+    "add_decision_template",
+    "retire_decision_template",
 }
 #: What is named in the address is no id of somebody's: an account's path, a unit's code.
 OWN_NAMES: Final = {"get_statement", "get_unit"}
@@ -94,6 +101,19 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "change_mediator_password": lambda _m: {
         "current_password": "x",
         "password": "quatre mouettes sur le quai",
+    },
+    "publish_precedent": lambda _m: {
+        "case": encode("case", uuid7()),
+        "language": "fr",
+        "asked": "x",
+        "text": "x",
+    },
+    "withdraw_precedent": lambda _m: {"reason": "x"},
+    "add_decision_template": lambda _m: {
+        "language": "fr",
+        "outcome": "split",
+        "title": "x",
+        "text": "x",
     },
     "create_api_key": lambda _m: {"label": "x", "scopes": ["members:read"]},
     "rotate_api_key": lambda _m: {"overlap_hours": 1},
@@ -156,6 +176,8 @@ _NAMED: Final = (
     "member",
     "exchange",
     "case",
+    "precedent",
+    "template",
     "payment",
     "event",
     "chargeback",
