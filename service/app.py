@@ -13,6 +13,7 @@ from service import clock, db
 from service.config import Settings
 from service.config import settings as environment
 from service.exchanges.desk import make_desk
+from service.files import files_of
 from service.http import openapi, problems
 from service.http.beating import beat
 from service.http.edge import Edge as RouteEdge
@@ -108,7 +109,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signer = Signer(signing_key.get_secret_value(), chosen.public_url)
         waker = Waker(chosen.redis_url)
         app.state.edge = RouteEdge(
-            chosen, engine, desk, desk.codes, signer, partial(waker.wake, SWEEP, DELIVER)
+            chosen,
+            engine,
+            desk,
+            desk.codes,
+            signer,
+            files_of(chosen),
+            partial(waker.wake, SWEEP, DELIVER),
         )
         beating = asyncio.create_task(beat(engine, process_name("api")))
         yield
@@ -129,6 +136,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Edge, max_body_bytes=chosen.max_body_bytes)
+    app.add_middleware(
+        Edge, max_body_bytes=chosen.max_body_bytes, max_file_bytes=chosen.max_file_bytes
+    )
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

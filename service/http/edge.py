@@ -16,6 +16,7 @@ from service import db
 from service.config import Settings
 from service.exchanges.codes import CodeBook
 from service.exchanges.desk import Desk
+from service.files import Files
 from service.platforms.tokens import Signer
 
 T = TypeVar("T")
@@ -30,6 +31,8 @@ class Edge:
     desk: Desk
     codes: CodeBook
     signer: Signer
+    #: Where files of evidence are.
+    files: Files
     #: Tells the worker that rows wait for it; never fails, never waits.
     wake: Callable[[], None]
 

@@ -204,10 +204,18 @@ def replace_kept(connection: Connection, actor: Actor, location: str, body: Any)
 
 
 async def once(
-    request: Request, edge: Edge, actor: Actor | Operator, key: str | None, work: Work
+    request: Request,
+    edge: Edge,
+    actor: Actor | Operator,
+    key: str | None,
+    work: Work,
+    said: bytes | None = None,
 ) -> Response:
-    """Run ``work`` once for this key: one transaction claims, acts and remembers."""
-    call = await _call(request, actor, key)
+    """Run ``work`` once for this key: one transaction claims, acts and remembers.
+
+    ``said``: what tells the request from another one, where its body was a stream that is gone.
+    """
+    call = await _call(request, actor, key, said)
 
     def whole(connection: Connection) -> Response:
         stored = call.claim(connection)
@@ -261,10 +269,12 @@ async def once_in_two(
     return await _run(edge, actor.platform_id, last)
 
 
-async def _call(request: Request, actor: Actor | Operator, key: str | None) -> _Call:
-    body = await request.body()
-    said = f"{request.method} {request.url.path}\n".encode()
-    return _Call(actor, check_key(key), hashlib.sha256(said + body).digest(), clock.now())
+async def _call(
+    request: Request, actor: Actor | Operator, key: str | None, said: bytes | None = None
+) -> _Call:
+    body = await request.body() if said is None else said
+    line = f"{request.method} {request.url.path}\n".encode()
+    return _Call(actor, check_key(key), hashlib.sha256(line + body).digest(), clock.now())
 
 
 def _finish(request: Request, call: _Call, connection: Connection, answer: Answer) -> Response:

@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/)[^/]*")
+#: Where a body is a file.
+_FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.
@@ -35,9 +37,10 @@ _HEADERS: Final = (
 class Edge:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int) -> None:
         self._app = app
         self._max = max_body_bytes
+        self._max_file = max_file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,7 +74,7 @@ class Edge:
             if refusal is not None:
                 await respond(of_refusal(refusal, request_id))(scope, receive, finish)
             else:
-                await self._app(scope, _limited(receive, self._max), finish)
+                await self._app(scope, _limited(receive, self._most(scope)), finish)
         except ClientDisconnect:
             pass  # nobody is left to be answered
         except Exception as error:
@@ -94,7 +97,12 @@ class Edge:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 15:
             return BadRequest("Content-Length is not a number.")
-        return _too_large(self._max) if int(length) > self._max else None
+        most = self._most(scope)
+        return _too_large(most) if int(length) > most else None
+
+    def _most(self, scope: Scope) -> int:
+        """Return how many bytes a body may have at this address."""
+        return self._max_file if _FILES.fullmatch(scope["path"]) else self._max
 
 
 def _shown(path: str) -> str:
