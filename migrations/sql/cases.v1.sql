@@ -160,5 +160,10 @@ ALTER TABLE service.checkpoint
     ADD CONSTRAINT ck_checkpoint_mutual CHECK (
         met_at IS NULL OR case_id IS NOT NULL OR (payer_at IS NOT NULL AND payee_at IS NOT NULL));
 
+-- The hash of the card or account that was paid with: whoever decides a case shares none with a side.
+ALTER TABLE service.payment
+    ADD COLUMN instrument bytea,
+    ADD CONSTRAINT ck_payment_instrument CHECK (octet_length(instrument) = 32);
+
 -- Somebody who has help: whoever deals with them has more time to give.
 ALTER TABLE service.member ADD COLUMN assisted boolean NOT NULL DEFAULT false;

@@ -141,7 +141,10 @@ def _open(
         exchange, opens = decision.exchange, decision.opens
         assert opens is not None
         both = [people[exchange.payer_id], people[exchange.payee_id]]
-        need = Need(languages=frozenset(str(one["locale"])[:2] for one in both))
+        need = Need(
+            languages=frozenset(str(one["locale"])[:2] for one in both),
+            instruments=frozenset(bytes(paid) for one in both for paid in one["instruments"]),
+        )
         draw.set_need(connection, platform_id, opens.id, need)
         gentle = opens.gentle or any(one["assisted"] for one in both)
         new.append(_new(exchange, opens, known, words.get(exchange.id, []), gentle=gentle))
@@ -196,8 +199,9 @@ def _new(
 
 
 _PEOPLE: Final = text(
-    "SELECT id, locale, assisted FROM service.member "
-    "WHERE platform_id = :platform_id AND id = ANY(:ids)"
+    "SELECT m.id, m.locale, m.assisted, ARRAY(SELECT DISTINCT p.instrument FROM service.payment p "
+    "WHERE p.platform_id = m.platform_id AND p.member_id = m.id AND p.instrument IS NOT NULL) "
+    "AS instruments FROM service.member m WHERE m.platform_id = :platform_id AND m.id = ANY(:ids)"
 )
 _WORDS: Final = text(
     "SELECT exchange_id, checkpoint, role, word, method, via, at FROM service.confirmation "

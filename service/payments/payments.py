@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select, text, update
 
+from disputes.mediators import instrument
 from ledger.refusals import Refusal
 from service import db
 from service.payments.port import FINAL, Object, Status, own_payment
@@ -277,6 +278,8 @@ def record(connection: Connection, row: RowMapping, seen: Object, now: datetime)
         values["captured"] = seen.captured
     if seen.saved_method is not None:
         values["saved_method"] = seen.saved_method
+    if seen.instrument is not None:
+        values["instrument"] = instrument(seen.instrument)
     connection.execute(
         update(payment)
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])

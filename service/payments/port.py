@@ -103,6 +103,9 @@ class Object:
     customer_ref: str | None = None
     #: Of a collection: ``card``, ``sepa_debit``, ... : how long the bank may still take it back.
     method_kind: str | None = None
+    #: Of a collection: by what the provider tells the payer's card or account from others, the same
+    #: whoever pays with it.
+    instrument: str | None = None
     fees: tuple[Fee, ...] = ()
 
 

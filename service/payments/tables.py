@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 from service.db import metadata
 
@@ -48,6 +48,7 @@ payment: Final = Table(
     Column("capture_wanted", BigInteger),
     Column("captured", BigInteger),
     Column("saved_method", Text),
+    Column("instrument", BYTEA),
     Column("source_id", Uuid),
     Column("payout_id", Uuid),
     Column("reversal_asked", BigInteger, nullable=False, server_default="0"),

@@ -49,7 +49,7 @@ def test_what_stripe_took_for_itself_is_told_with_its_line_of_the_books(bench: S
     line = bench.server.object(fee.ref)
     assert (line["object"], fee.amount, fee.unit) == ("balance_transaction", 175, "EUR")
     assert line["fee"] == 175
-    assert seen.method_kind == "card"
+    assert (seen.method_kind, seen.instrument) == ("card", "stripe:card:card4242")
 
 
 def test_the_same_request_is_one_payment_however_often_it_is_sent(bench: StripeBench) -> None:

@@ -125,6 +125,7 @@ def of_intent(intent: stripe.PaymentIntent, ref: str, action: Mapping[str, Any] 
         saved_method=id_of(intent.payment_method) if keeps else None,
         customer_ref=id_of(intent.customer),
         method_kind=_method_kind(charge),
+        instrument=_instrument(charge),
         fees=_fees(charge),
     )
 
@@ -175,6 +176,13 @@ def _capture_before(charge: stripe.Charge | None) -> datetime | None:
 def _method_kind(charge: stripe.Charge | None) -> str | None:
     details = None if charge is None else charge.payment_method_details
     return getattr(details, "type", None)
+
+
+def _instrument(charge: stripe.Charge | None) -> str | None:
+    kind = _method_kind(charge)
+    details = None if charge is None else charge.payment_method_details
+    found = None if kind is None else getattr(getattr(details, kind, None), "fingerprint", None)
+    return f"stripe:{kind}:{found}" if isinstance(found, str) else None
 
 
 def _fees(source: Any) -> tuple[Fee, ...]:
