@@ -111,10 +111,23 @@ class _Dossier:
         self._head("evidence")
         if not self._export["evidence"]:
             self._paper.paragraph(self._words["none"])
-        for number, one in enumerate(self._export["evidence"], start=1):
-            self._paper.strong(f"{number}. {one['id']}")
-            for line, indent in _flat({k: v for k, v in one.items() if k != "id"}):
-                self._paper.paragraph(line, indent + 1)
+        for one in self._export["evidence"]:
+            self._piece(one)
+
+    def _piece(self, one: Mapping[str, Any]) -> None:
+        sort, author = self._word("sorts", one["sort"]), self._word("sides", one["author"])
+        late = f" ({self._labels['late']})" if one["late"] else ""
+        head = f"{one['ordinal']}. {sort}, {author}, {_instant(one['at'])}{late}"
+        self._paper.strong(head)
+        if one["deleted"]:
+            self._paper.paragraph(self._labels["gone"], 1)
+        if one["text"]:
+            self._paper.paragraph(one["text"], 1)
+        for line, indent in _flat(one["data"]):
+            self._paper.paragraph(line, indent + 1)
+        for line, indent in _flat(one["file"] or {}):
+            self._paper.fine(line, indent + 1)
+        self._paper.fine(f"{one['id']}  {one['hash']}", 1)
 
     def _decided(self) -> None:
         self._head("decision")

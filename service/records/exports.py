@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from disputes import views
 from service.exchanges.casework import TOLD
 from service.ids import encode
 from service.records import signed
 from service.records.decisions import Known, NotDecided, signed_decision
 from service.records.signed import instant
-from service.records.verify import EXPORT, line_as_said, line_withheld
+from service.records.verify import EXPORT, line_as_said, line_withheld, piece_as_said
 from service.sealing import Sealer
 
 #: What the two sides read of the journal. How those who decided came to it, and why somebody asked
@@ -29,13 +30,16 @@ def export(
     connection: Connection,
     sealer: Sealer,
     known: Known,
+    viewer: str,
     now: datetime,
-    *,
-    whole: bool = False,
 ) -> dict[str, Any]:
     """Return the export of a case: the same as long as nothing more happens in it.
 
-    ``whole``: with every line of the journal, for mediators of the case; else as its sides read it.
+    It shows the evidence, so it is written down who looked. Mediators get every line of the
+    journal, the sides and the platform what they may read of it.
+
+    Args:
+        viewer: as the journal names actors: a side, "platform" or "mediator:<id>".
 
     Raises:
         SigningKeyUnreadable
@@ -45,6 +49,8 @@ def export(
         decision = signed_decision(connection, sealer, known, now)
     except NotDecided:
         decision = None
+    whole = viewer.startswith("mediator:")
+    evidence = views.see_list(connection, case.platform_id, case.id, viewer, now)
     about = _about(known)
     return {
         **about,
@@ -55,7 +61,7 @@ def export(
             line_as_said(line) if whole or line.type in SHOWN else line_withheld(line)
             for line in known.lines
         ],
-        "evidence": [],
+        "evidence": [piece_as_said(piece) for piece in evidence],
         "extract": _extract(connection, sealer, known, about, now),
         "decision": decision,
     }

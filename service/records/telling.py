@@ -43,7 +43,8 @@ def words(genuine: Genuine) -> Iterator[str]:
 def words_of_export(found: GenuineExport) -> Iterator[str]:
     """Yield what is proven of an export, a line each, and what is not."""
     yield f"An export of a case: its file and the {found.lines} lines of its journal are whole."
-    yield "The list of evidence is not signed itself: compare its hashes with those in the journal."
+    if found.deleted:
+        yield f"{found.deleted} pieces of evidence were deleted on their date; the hashes are left."
     if found.withheld:
         yield f"Of {found.withheld} the words are kept back: how those who decide deliberate."
     yield from words(found.extract)

@@ -20,6 +20,8 @@ from jose.exceptions import JOSEError
 
 from disputes import journal
 from disputes.cases import fingerprint
+from disputes.evidence import content_hash
+from disputes.evidence_rows import Piece
 from disputes.journal import Line
 from service.records.keys import ALGORITHM, thumbprint
 from service.records.signed import TYPES, instant
@@ -27,6 +29,11 @@ from service.records.signed import TYPES, instant
 #: What makes a file an export of a case, in its ``type``.
 EXPORT: Final = "tierce-case-export"
 _HEADER: Final = {"alg", "kid", "typ"}
+#: What an export has beside what its extract says, and what each piece of evidence has.
+_EXPORT: Final = {"type", "version", "file", "journal", "evidence", "extract", "decision"}
+_PIECE: Final = frozenset(
+    ("id", "ordinal", "sort", "author", "via", "at", "late", "request", "text", "data", "hash")
+) | {"file", "deleted"}
 
 
 class NotGenuine(ValueError):
@@ -57,7 +64,7 @@ class GenuineExport:
     """An export whose journal is whole, and is the one that was signed.
 
     ``later``: lines of the journal that were written after the decision; ``withheld``: lines whose
-    words are kept back.
+    words are kept back; ``deleted``: pieces of evidence of which only the hash is left.
     """
 
     extract: Genuine
@@ -65,6 +72,7 @@ class GenuineExport:
     lines: int
     later: int
     withheld: int
+    deleted: int
 
 
 Keys = Mapping[str, Mapping[str, str]]
@@ -138,21 +146,24 @@ def verify_export(export: Mapping[str, Any], keys: Keys) -> GenuineExport:
     _fits(of_all, file, lines)
     if len(lines) != of_all.document["journal"]["lines"]:
         raise NotGenuine("the journal has other lines than the extract was signed for")
-    other = {name for name, value in of_all.document.items() if export.get(name) != value}
-    other -= {"type", "version", "journal"}
+    same = {name: value for name, value in of_all.document.items() if name not in _EXPORT}
+    other = {name for name in {*same, *export} - _EXPORT if export.get(name) != same.get(name)}
+    if export.get("version") != 1:
+        other.add("version")
     if other:
         raise NotGenuine(f"it says otherwise than its extract: {', '.join(sorted(other))}")
+    deleted = _prove_evidence(export.get("evidence"), lines)
     if any(line.case_id != lines[0].case_id for line in lines):
         raise NotGenuine("the journal has lines of another case")
     withheld = sum(isinstance(line, Withheld) for line in lines)
     if decision is None:
-        return GenuineExport(of_all, None, len(lines), 0, withheld)
+        return GenuineExport(of_all, None, len(lines), 0, withheld, deleted)
     decided = _verified(decision, "decision", keys)
     _fits(decided, file, lines)
     if decided.document["case"] != of_all.document["case"]:
         raise NotGenuine("the decision is that of another case")
     later = len(lines) - decided.document["journal"]["lines"]
-    return GenuineExport(of_all, decided, len(lines), later, withheld)
+    return GenuineExport(of_all, decided, len(lines), later, withheld, deleted)
 
 
 def _follow(lines: Sequence[Line | Withheld]) -> None:
@@ -174,6 +185,77 @@ def _is_whole(line: Line) -> bool:
         return line.hash == journal.hash_of(line.previous, *said)
     except (TypeError, ValueError, OverflowError):  # it says what no journal can
         return False
+
+
+def piece_as_said(piece: Piece) -> dict[str, Any]:
+    """Return a piece of evidence as exports write it."""
+    file = piece.file
+    return {
+        "id": str(piece.id),
+        "ordinal": piece.ordinal,
+        "sort": piece.sort,
+        "author": piece.author,
+        "via": piece.via,
+        "at": instant(piece.at),
+        "late": piece.late,
+        "request": None if piece.request_id is None else str(piece.request_id),
+        "text": piece.text,
+        "data": dict(piece.data),
+        "hash": piece.hash,
+        "file": None
+        if file is None
+        else {
+            "hash": file.hash,
+            "original_hash": file.original_hash,
+            "media_type": file.media_type,
+            "size": file.size,
+        },
+        "deleted": piece.deleted_at is not None,
+    }
+
+
+def _prove_evidence(listed: object, lines: Sequence[Line | Withheld]) -> int:
+    """Check that the list is what the journal says was brought, and that each says its hash.
+
+    Returns:
+        Of how many only the hash is left.
+
+    Raises:
+        NotGenuine
+    """
+    added = [one for one in lines if isinstance(one, Line) and one.type == "evidence_added"]
+    answered = {
+        one.data["evidence"]: one.data["request"]
+        for one in lines
+        if isinstance(one, Line) and one.type == "evidence_answered"
+    }
+    if not isinstance(listed, list) or len(listed) != len(added):
+        raise NotGenuine("the evidence is not what the journal says was brought")
+    deleted = 0
+    for ordinal, (piece, line) in enumerate(zip(listed, added, strict=True), start=1):
+        said = dict(line.data)
+        said |= {"ordinal": ordinal, "author": line.actor, "at": instant(line.at)}
+        said["request"] = answered.get(said["evidence"])
+        if not isinstance(piece, dict) or set(piece) != _PIECE or _flat_piece(piece) != said:
+            raise NotGenuine(f"piece {ordinal} of the evidence is not what the journal says")
+        file = piece["file"]
+        parts = piece["sort"], piece["text"], piece["data"], file and file["hash"]
+        if piece["deleted"] is True and piece["text"] is None and piece["data"] == {}:
+            deleted += 1
+        elif piece["deleted"] is not False or content_hash(*parts) != piece["hash"]:
+            raise NotGenuine(f"piece {ordinal} of the evidence does not say what was brought")
+    return deleted
+
+
+def _flat_piece(piece: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the journal knows of a piece, by the names that it has there."""
+    alike = ("ordinal", "author", "at", "request", "sort", "hash", "late", "via")
+    kept = {name: piece[name] for name in alike}
+    file = {} if piece["file"] is None else piece["file"]
+    if not isinstance(file, dict):
+        return {}
+    of_file = {f"file_{n}" if n == "hash" else n: value for n, value in file.items()}
+    return {**kept, "evidence": piece["id"], **of_file}
 
 
 def _verified(token: object, kind: str, keys: Keys) -> Genuine:

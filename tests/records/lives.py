@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
 
-from disputes import cases, draw
+from disputes import cases, draw, evidence
 from disputes.cases import NewCase
 from disputes.commands import Command, Move
+from disputes.evidence_rows import Piece
 from disputes.model import Case, Cause, Stage
 from disputes.outcomes import Line, Outcome, Side
 from disputes.reasons import REASONS
@@ -107,6 +108,21 @@ class Court:
         self.now = case.due_at
         return self.act(case, "end_appeal_time")
 
+    def bring(self, case: Case, **more: Any) -> Piece:
+        """Evidence, of words unless more is said."""
+        new: dict[str, Any] = {
+            "id": uuid4(),
+            "case_id": case.id,
+            "sort": "text",
+            "member_id": case.payer_id,
+            "via": "member",
+            "text": "It was agreed that he would bring it.",
+        }
+        with self.people.inside() as connection:
+            return evidence.add(
+                connection, self.platform_id, evidence.New(**(new | more)), self.now
+            )
+
     def known(self, case: Case) -> Known:
         """The case as its documents are made of it."""
         with self.people.inside() as connection:
@@ -122,7 +138,8 @@ class Court:
         """The export, as the two sides have it."""
         with self.people.inside() as connection:
             known = decisions.read(connection, self.platform_id, case.id, ISSUER)
-            return exports.export(connection, SEALER, known, self.now, whole=whole)
+            viewer = f"mediator:{uuid4()}" if whole else "payer"
+            return exports.export(connection, SEALER, known, viewer, self.now)
 
     def _draw(
         self, connection: Connection, case: Case, part: Any, how_many: int

@@ -304,7 +304,10 @@ def test_a_journal_that_was_cut_swapped_or_written_anew_is_found(
     for part in ("decision", "extract", "file"):
         with pytest.raises(NotGenuine):
             verify.verify_export(export | {part: elsewhere[part]}, known)
-    for part in ("extract", "journal", "file", "decision"):
+    for more in ({"version": 2}, {"verdict": "to_payer"}, {"stage": None}):
+        with pytest.raises(NotGenuine, match="otherwise"):
+            verify.verify_export(export | more, known)
+    for part in ("extract", "journal", "file", "decision", "evidence", "mode"):
         without = copy.copy(export)
         del without[part]
         with pytest.raises(NotGenuine):

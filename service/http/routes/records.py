@@ -17,9 +17,11 @@ from service.http.auth import Actor, anyone
 from service.http.edge import Edge, edge_of, json_response
 from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
+from service.http.moment import moment
 from service.http.problems import documented
 from service.http.schemas.base import CaseId, ExchangeId
 from service.http.schemas.records import ExportOut, Format, Language, SignedOut
+from service.platforms import clocks
 from service.records import access, decisions, dossier, exports, receipts, signed
 from service.sealing import Sealer
 
@@ -132,7 +134,9 @@ async def export_case(
         known = access.for_side(
             connection, actor.platform_id, case, issuer_of(edge), actor.member_id
         )
-        return exports.export(connection, sealer_of(edge), known, clock.now())
+        side = actor.member_id and known.case.side_of(actor.member_id)
+        now = moment(connection, actor)
+        return exports.export(connection, sealer_of(edge), known, side or "platform", now)
 
     found = await edge.run(actor.scope, work)
     return await _exported(found, format_, lang)
@@ -186,6 +190,8 @@ async def export_own_case(
 
     def work(connection: Connection) -> dict[str, Any]:
         known = access.for_mediator(connection, case, me.mediator_id, issuer_of(edge))
-        return exports.export(connection, sealer_of(edge), known, clock.now(), whole=True)
+        viewer = f"mediator:{me.mediator_id}"
+        now = clocks.now_at(connection, known.case.platform_id, clock.now())
+        return exports.export(connection, sealer_of(edge), known, viewer, now)
 
     return await _exported(await edge.run(db.SYSTEM, work), format_, lang)

@@ -56,6 +56,8 @@ class ExportOut(Answer):
         description="Every line, each with the hash of the one before. One that is `withheld` has "
         "its place in the chain alone."
     )
-    evidence: list[dict[str, Any]]
-    extract: str = Field(description="JWS that binds all of the above but the list of evidence.")
+    evidence: list[dict[str, Any]] = Field(
+        description="Every piece with its author, time and hashes; files are had one by one."
+    )
+    extract: str = Field(description="JWS that binds all of the above.")
     decision: str | None = Field(description="JWS of the decision, if there is one.")
