@@ -58,6 +58,16 @@ def located(format_: str = "JPEG", orientation: int = 1) -> bytes:
     return encoded(picture, format_, **more)
 
 
+def exchanged_profile() -> bytes:
+    """A colour profile in which red means green and green means red."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    table = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
+    made = bytearray(profile)
+    for at in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12):
+        made[at : at + 4] = table.get(profile[at : at + 4], profile[at : at + 4])
+    return bytes(made)
+
+
 def huge_png(width: int = 100_000, height: int = 100_000) -> bytes:
     """A PNG of a few hundred bytes that says it has ten thousand million pixels."""
 
