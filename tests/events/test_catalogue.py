@@ -17,6 +17,7 @@ import service
 from service import db
 from service.events import outbox
 from service.events.catalogue import FAMILIES, TYPES, UnknownEventType, check_filter
+from service.exchanges.casework import TOLD
 from service.messages.rules import RULES
 
 _ROOT: Final = Path(service.__file__).parent
@@ -36,6 +37,7 @@ _COMPOSED: Final = {
         f"chargeback.{word}" for word in ("opened", "updated", "won", "lost", "closed")
     },
     "exchange.{}_proposed": {"exchange.settlement_proposed", "exchange.cancellation_proposed"},
+    "case.{}": {f"case.{line}" for line in TOLD},
 }
 
 
