@@ -44,6 +44,8 @@ PREFIXES: Final = {
     "mediator": "md",
     "sign_in_session": "sis",
     "case": "cs",
+    "evidence": "ev",
+    "evidence_request": "evr",
     "precedent": "pr",
     "template": "tp",
 }

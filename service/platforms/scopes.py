@@ -20,6 +20,7 @@ SCOPES: Final = (
     "chargebacks:read",
     "chargebacks:write",
     "cases:read",
+    "cases:write",
     "payees:read",
     "payees:write",
     "books:read",
@@ -44,6 +45,7 @@ MEMBER_SCOPES: Final = frozenset(
         "exchanges:write",
         "payments:read",
         "cases:read",
+        "cases:write",
         "payees:read",
         "payees:write",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -42,7 +43,7 @@ def new_signing_key() -> str:
 
 
 @pytest.fixture(scope="session")
-def app_settings(database_url: str, redis_url: str) -> Settings:
+def app_settings(database_url: str, redis_url: str, run_folder: Path) -> Settings:
     """Return the settings of the application under test."""
     return Settings(
         database_url=database_url,
@@ -51,6 +52,7 @@ def app_settings(database_url: str, redis_url: str) -> Settings:
         operator_key=SecretStr(OPERATOR_KEY),
         signing_key=SecretStr(new_signing_key()),
         code_key=SecretStr("the secret of a test instance, long enough"),
+        files_url=str(run_folder / "files"),
     )
 
 

@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import Engine
 
+from disputes import evidence
+from disputes.evidence_rows import StoredFile
 from service import db
 from service.app import create_app
 from service.exchanges import chargebacks
@@ -66,6 +68,8 @@ OPERATOR: Final = {
 #: A mediator's own, by the token of their session: no key of a platform opens them.
 MEDIATOR: Final = {
     "get_own_mediator",
+    "list_evidence_of_own_case",
+    "get_evidence_file_of_own_case",
     "sign_out_mediator",
     "change_mediator_password",
     "get_decision_of_own_case",
@@ -152,6 +156,7 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "reason_code": "error",
         "reason": "x",
     },
+    "add_evidence": lambda _m: {"sort": "text", "text": "x"},
     "add_to_evidence": lambda _m: {"own_words": "x"},
     "lift_warning": lambda _m: {"reason": "x"},
     "write_off": lambda _m: {"reason": "x"},
@@ -176,6 +181,7 @@ _NAMED: Final = (
     "member",
     "exchange",
     "case",
+    "evidence",
     "precedent",
     "template",
     "payment",
@@ -193,6 +199,7 @@ _NAMED: Final = (
 QUERIES: Final = {
     "get_member_statement": {"unit": "EUR"},
     "get_statement": {"unit": "EUR"},
+    "add_evidence_file": {"sort": "photo"},
     "list_postings": {"reference": "exchange:none"},
 }
 
@@ -234,7 +241,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
     return {
         "member": payer,
         "exchange": exchange["id"],
-        "case": encode("case", People(engine, platform_id).opened().id),
+        **_brought(engine, platform_id),
         "payment": funded["payment"],
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "difference": _differing(api, engine, platform_id),
@@ -250,6 +257,16 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "unit": "EUR",
         "account": f"member:{payer}",
     }
+
+
+def _brought(engine: Engine, platform_id: UUID) -> dict[str, str]:
+    """Open a case and bring a photograph to it; return the ids of both."""
+    case = People(engine, platform_id).opened()
+    photo = StoredFile("a" * 64, "b" * 64, "image/jpeg", 1)
+    new = evidence.New(uuid7(), case.id, "photo", None, "platform", file=photo)
+    with db.transaction(engine, platform_id) as connection:
+        made = evidence.add(connection, platform_id, new, datetime.now(UTC))
+    return {"case": encode("case", case.id), "evidence": encode("evidence", made.id)}
 
 
 def _given_up(engine: Engine, platform_id: UUID, payment: str) -> str:

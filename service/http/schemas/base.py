@@ -56,6 +56,10 @@ MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member")
 PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
 CaseId = Annotated[UUID, _reader("case"), WithJsonSchema(id_schema("case"))]
+EvidenceId = Annotated[UUID, _reader("evidence"), WithJsonSchema(id_schema("evidence"))]
+EvidenceRequestId = Annotated[
+    UUID, _reader("evidence_request"), WithJsonSchema(id_schema("evidence_request"))
+]
 PrecedentId = Annotated[UUID, _reader("precedent"), WithJsonSchema(id_schema("precedent"))]
 TemplateId = Annotated[UUID, _reader("template"), WithJsonSchema(id_schema("template"))]
 PaymentId = Annotated[UUID, _reader("payment"), WithJsonSchema(id_schema("payment"))]

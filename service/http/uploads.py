@@ -1,0 +1,91 @@
+"""Files that come in: read piece by piece to a temporary file, made safe in threads, then stored.
+
+The size is limited while the body comes (service/http/middleware.py): what is larger is never
+read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, Final, TypeVar
+
+from fastapi import Request
+
+from disputes import documents, images, sniff
+from disputes.evidence_rows import StoredFile
+from service.files import Files
+
+T = TypeVar("T")
+
+#: Small bodies stay in memory.
+_IN_MEMORY: Final = 256 * 1024
+#: An image takes up to 400 MB while it is made anew: no more of them at once, however many come.
+_DECODING: Final = ThreadPoolExecutor(2, thread_name_prefix="decoding")
+_READING: Final = ThreadPoolExecutor(8, thread_name_prefix="files")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was stored, and its bytes until a row names it."""
+
+    file: StoredFile
+    content: bytes
+
+
+async def receive(request: Request, files: Files, check: Callable[[str], None]) -> Upload:
+    """Read the body as a file, make it safe and store it, with nothing of the database held.
+
+    What its sender says of its type is not asked. ``check`` refuses media types that are not
+    wanted, before anything is stored.
+
+    Raises:
+        Refusal: what ``check`` raises.
+        BodyTooLarge: it is larger than files are; nothing is kept of it.
+        FileTypeRefused, FileUnreadable, FileActive, ImageTooLarge: it is not what is taken.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+        async for piece in request.stream():
+            body.write(piece)
+        body.seek(0)
+        return await _in(_DECODING, lambda: _keep(body, files, check))
+
+
+async def ensure(upload: Upload, files: Files) -> None:
+    """Store a file again if it was swept in the moment before a row named it."""
+
+    def look() -> None:
+        if not files.has(upload.file.hash):
+            files.put(upload.content)
+
+    await _in(_READING, look)
+
+
+async def read(hash_: str, files: Files) -> bytes:
+    """Return a stored file's bytes.
+
+    Raises:
+        FileMissing: it is not there, or not what it was.
+    """
+    return await _in(_READING, lambda: files.get(hash_))
+
+
+def _keep(body: IO[bytes], files: Files, check: Callable[[str], None]) -> Upload:
+    content = body.read()
+    media_type = sniff.sniff(content[: sniff.HEAD])
+    original = hashlib.sha256(content).hexdigest()
+    if media_type == sniff.PDF:
+        documents.check(content)
+        kept = content
+    else:
+        kept, media_type = images.clean(content, media_type)
+    check(media_type)
+    return Upload(StoredFile(files.put(kept), original, media_type, len(kept)), kept)
+
+
+async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
