@@ -63,3 +63,22 @@ CREATE INDEX ix_template_outcome ON disputes.template (outcome, language) WHERE 
 ALTER TABLE disputes.template OWNER TO tierce_owner;
 GRANT SELECT, INSERT ON disputes.template TO tierce_system;
 GRANT UPDATE (retired_at) ON disputes.template TO tierce_system;
+
+-- How disputes went in a quarter that is over: counted when first asked for, and answered so ever
+-- after, for nothing of it changes any more. Only counts that point at nobody are here.
+CREATE TABLE disputes.quarter (
+    -- Such as 2027-Q1, in UTC.
+    name    text        NOT NULL,
+    -- Of what is counted: another one counts again.
+    version smallint    NOT NULL,
+    figures jsonb       NOT NULL,
+    made_at timestamptz NOT NULL,
+    CONSTRAINT pk_quarter PRIMARY KEY (name, version),
+    CONSTRAINT ck_quarter_name CHECK (name ~ '^[0-9]{4}-Q[1-4]$')
+);
+ALTER TABLE disputes.quarter OWNER TO tierce_owner;
+GRANT SELECT, INSERT ON disputes.quarter TO tierce_system;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON disputes.quarter
+    FOR EACH STATEMENT EXECUTE FUNCTION service.refuse_change();
+CREATE INDEX ix_case_closed_at ON disputes.case (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX ix_case_opened_at ON disputes.case (opened_at);

@@ -37,6 +37,7 @@ from service.platforms import keys, members, platforms, scopes, tokens
 from service.records import decisions, receipts
 from service.records.keys import SigningKeyUnreadable
 from service.records.precedents import NoDecisionToPublish
+from service.records.statistics import QuarterNotOver, UnknownQuarter
 from service.sandbox import refusals as sandbox
 
 #: By class: a refusal that inherits from another has a line of its own.
@@ -118,6 +119,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     cases.ChallengeUsed: 409,
     decisions.NotDecided: 409,
     NoDecisionToPublish: 409,
+    QuarterNotOver: 409,
+    UnknownQuarter: 422,
     precedents.PrecedentNotFound: 404,
     precedents.PrecedentRefused: 422,
     precedents.PrecedentTaken: 409,

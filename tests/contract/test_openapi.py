@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = document(create_app())
 #: What they take in body or address is itself what opens.
 OPEN = {"sign_in_mediator", "refresh_mediator_session", "take_up_invitation"}
 #: Published for everybody.
-OPEN |= {"list_precedents", "get_precedent"}
+OPEN |= {"list_precedents", "get_precedent", "get_dispute_statistics"}
 OPERATIONS = [
     (method.upper(), path, operation)
     for path, operations in DOCUMENT["paths"].items()

@@ -48,6 +48,8 @@ PUBLIC: Final = {
     "take_up_invitation",
     "list_precedents",
     "get_precedent",
+    "get_dispute_statistics",
+    "show_dispute_statistics",
 }
 #: The operator's own.
 OPERATOR: Final = {
