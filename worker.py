@@ -15,12 +15,12 @@ import redis
 from celery.signals import setup_logging
 from sqlalchemy import Engine
 
-from service import books, db, wake
+from service import books, db, files, wake
 from service.clock import now
 from service.config import settings
 from service.events import deliveries
 from service.events.guard import Guard
-from service.exchanges import desk, sweep, timers
+from service.exchanges import desk, evidence_sweep, sweep, timers
 from service.log import configure
 from service.messages import channels, make, send
 from service.operations import outages, proofs, retention, tasks
@@ -43,11 +43,12 @@ app: Final = wake.make_queue(
         "deliver": {"task": wake.DELIVER, "schedule": 1.0, "options": {"expires": 1.0}},
         "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
-        # These three are done when the last time that is recorded is an hour ago
+        # These four are done when the last time that is recorded is an hour ago
         # (service.operations.proofs), however often a worker is restarted.
         "audit": {"task": wake.AUDIT, "schedule": 60.0, "options": {"expires": 60.0}},
         "reconcile": {"task": wake.RECONCILE, "schedule": 60.0, "options": {"expires": 60.0}},
         "forget": {"task": wake.FORGET, "schedule": 60.0, "options": {"expires": 60.0}},
+        "evidence": {"task": wake.EVIDENCE, "schedule": 60.0, "options": {"expires": 60.0}},
         # Each connection is asked as often as service.payments.poll says, not at every round.
         "poll": {"task": wake.POLL, "schedule": 60.0, "options": {"expires": 60.0}},
         # Each worker that takes one is seen; how long nobody took one is how long there was none.
@@ -93,6 +94,11 @@ def _sealer() -> Sealer:
     if key is None:
         raise RuntimeError("The worker needs TIERCE_CODE_KEY; `tierce up` sets it.")
     return Sealer(key.get_secret_value())
+
+
+@lru_cache(maxsize=1)
+def _files() -> files.Files:
+    return files.files_of(settings())
 
 
 @lru_cache(maxsize=1)
@@ -182,6 +188,16 @@ def forget_old_rows() -> None:
     """Delete what is kept no longer, once an hour."""
     wake.begin(_broker(), wake.FORGET)
     proofs.hourly(_engine(), "forgotten", now(), lambda: retention.forget(_engine(), now()))
+
+
+@app.task(name=wake.EVIDENCE)
+@tasks.alone
+def delete_old_evidence() -> None:
+    """Delete evidence whose date has come and files that nothing names, once an hour."""
+    wake.begin(_broker(), wake.EVIDENCE)
+    proofs.hourly(
+        _engine(), "evidence", now(), lambda: evidence_sweep.run(_engine(), _files(), now())
+    )
 
 
 @app.task(name=wake.BEAT)

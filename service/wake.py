@@ -36,6 +36,7 @@ SCRIPTS: Final = "tierce.scripts"
 BEAT: Final = "tierce.beat"
 MESSAGES: Final = "tierce.messages"
 DELIVER: Final = "tierce.deliver"
+EVIDENCE: Final = "tierce.evidence"
 
 #: A broker that failed is left alone for this long, so that no request pays for its absence.
 _REST_SECONDS: Final = 5.0
