@@ -243,7 +243,7 @@ def moot(case: Case, command: Command, now: datetime) -> Move:
 
 
 def reach_limit(case: Case, _command: Command, now: datetime) -> Move:
-    """What the terms presume holds; a decision that waits for a second reader holds before it."""
+    """Nobody decided in time, or nobody agreed with who did: what the reason presumes holds."""
     move = Move(case, [Entry("limit_reached", "clock")])
     to_payee = effect(Outcome.CANNOT_DECIDE, case.lines, reason_of(case).presumed)
     return close(move, Outcome.CANNOT_DECIDE, to_payee, now)
