@@ -82,3 +82,4 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON disputes.quart
     FOR EACH STATEMENT EXECUTE FUNCTION service.refuse_change();
 CREATE INDEX ix_case_closed_at ON disputes.case (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX ix_case_opened_at ON disputes.case (opened_at);
+CREATE INDEX ix_case_id ON disputes.case (id);

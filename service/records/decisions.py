@@ -49,7 +49,7 @@ class Known:
     mode: str
     #: The base address of the instance, where its keys are published.
     issuer: str
-    #: Of the lines, by code: how many decimals an amount has.
+    #: Of all amounts, by code: how many decimals they have.
     units: Mapping[str, Unit]
 
 
@@ -63,7 +63,8 @@ def read(connection: Connection, platform_id: UUID, case_id: UUID, issuer: str) 
     if case is None:
         raise CaseNotFound("No case with this id.")
     lines = journal.read(connection, platform_id, case_id)
-    used = units.find_many(connection, platform_id, {line.unit for line in case.lines})
+    codes = {line.unit for line in case.lines} | {one["unit"] for one in _extras(lines)}
+    used = units.find_many(connection, platform_id, codes)
     return Known(case, lines, platforms.find(connection, platform_id).mode, issuer, used)
 
 
@@ -115,6 +116,7 @@ def document(known: Known) -> dict[str, Any]:
         "ended_by": _ended_by(before) if case.closed_at is not None else None,
         "outcome": outcome,
         "lines": _lines(known, to_payee),
+        "extra": _extra(known, before),
         "decision": _lifted(before[-1]) if ruling is None else _ruling(ruling),
         "appeal": _appeal(case, before),
         "journal": {"lines": told.sequence, "last_hash": told.hash.hex()},
@@ -161,6 +163,28 @@ def _lines(known: Known, to_payee: Mapping[UUID, int] | None) -> list[dict[str, 
         }
         for line in known.case.lines
     ]
+
+
+def _extras(lines: Sequence[Line]) -> list[Mapping[str, Any]]:
+    """Return what was offered beside what is disputed, such as hours, by each offer that did."""
+    return [line.data["extra"] for line in lines if line.data.get("extra") is not None]
+
+
+def _extra(known: Known, lines: Sequence[Line]) -> dict[str, Any] | None:
+    """Return what one side gave the other beside, by the offer that ended the case."""
+    if lines[-1].type != "closed" or lines[-2].type != "offer_accepted":
+        return None
+    offer = next(line for line in reversed(lines) if line.type == "offer_made")
+    extra = offer.data.get("extra")
+    if extra is None:
+        return None
+    unit = known.units[extra["unit"]]
+    return {
+        "by": extra["by"],
+        "unit": unit.code,
+        "decimals": unit.exponent,
+        "amount": extra["amount"],
+    }
 
 
 def _ruling(ruling: Ruling) -> dict[str, Any]:

@@ -144,6 +144,10 @@ class _Dossier:
                 payee, payer = (self._amount(line, line[f"to_{to}"]) for to in ("payee", "payer"))
                 shares = {"line": line["leg"], "payee": payee, "payer": payer}
                 self._paper.paragraph(self._labels["shares"].format(**shares))
+        if said["extra"] is not None:
+            amount = self._amount(said["extra"], said["extra"]["amount"])
+            by = self._word("sides", said["extra"]["by"])
+            self._paper.paragraph(self._labels["extra"].format(by=by, amount=amount))
         self._ruled(said)
         named = said["journal"]
         signed = {"issuer": said["issuer"], "kid": header["kid"], "lines": named["lines"]}

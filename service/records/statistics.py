@@ -74,6 +74,8 @@ class Published:
     figures: Mapping[str, Any]
 
 
+#: What was under way as a quarter ended is written by then.
+_SETTLED: Final = timedelta(days=1)
 _LIVE: Final = text("SELECT id FROM service.platform WHERE mode = 'live'")
 
 
@@ -85,17 +87,21 @@ def published(connection: Connection, name: str | None, now: datetime) -> Publis
     Raises:
         UnknownQuarter, QuarterNotOver
     """
-    quarter = figures.at(now).before if name is None else figures.named(name)
+    quarter = _newest(now) if name is None else figures.named(name)
     if quarter is None:
         raise UnknownQuarter("A quarter is named such as 2027-Q1.", pointer="/query/quarter")
-    if quarter.until > now:
+    if quarter.until + _SETTLED > now:
         raise QuarterNotOver(
             "The figures of a quarter are told when it is over.",
             pointer="/query/quarter",
-            newest=figures.at(now).before.name,
+            newest=_newest(now).name,
         )
     platforms: list[UUID] = list(connection.scalars(_LIVE))
     return Published(quarter, figures.of_quarter(connection, platforms, quarter, now))
+
+
+def _newest(now: datetime) -> Quarter:
+    return figures.at(now - _SETTLED).before
 
 
 def preferred(accept_language: str) -> str:

@@ -69,6 +69,8 @@ def _decision(said: Mapping[str, Any]) -> Iterator[str]:
         if line["to_payee"] is not None:
             payee, payer = _amount(line, "to_payee"), _amount(line, "to_payer")
             yield f"  {line['leg']}: {payee} to the payee, {payer} back to the payer"
+    if said["extra"] is not None:
+        yield f"  Beside it, the {said['extra']['by']} gave {_amount(said['extra'], 'amount')}."
     made = said["decision"]
     if made is not None:
         yield f"Decided by {', '.join(made['by'])}, for '{made['reason_code']}'."

@@ -11,17 +11,19 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from disputes import journal
-from disputes.model import Stage
-from disputes.outcomes import Outcome
+from disputes.model import Extra, Stage
+from disputes.outcomes import Outcome, Side
 from disputes.reasons import REASONS
 from disputes.refusals import CaseNotFound
+from ledger import units
 from service.db import transaction
 from service.ids import encode, uuid7
-from service.records import decisions, verify
+from service.records import decisions, telling, verify
 from service.records.decisions import NotDecided
 from service.records.verify import Keys
 from tests.disputes.people import DAY, HOUR
 from tests.records.lives import ISSUER, TEXT, Court
+from tests.records.test_dossier import made, plain, texts
 
 
 def said(court: Court, case: Any, published: Callable[[], Keys]) -> dict[str, Any]:
@@ -182,6 +184,31 @@ def test_what_both_sides_agreed_to_is_signed_too(
     told = said(court, case, published)
     assert (told["ended_by"], told["decision"]) == ("offer_accepted", None)
     assert [line["to_payer"] for line in told["lines"]] == [59_999, 6]
+
+
+def test_hours_that_were_given_beside_a_split_are_signed_with_it(
+    court: Court, published: Callable[[], Keys]
+) -> None:
+    with court.people.inside() as connection:
+        units.define(connection, court.platform_id, "HOURS", "Hours", 2, 0)
+    case = court.claimed()
+    case = court.act(
+        case,
+        "make_offer",
+        member_id=case.payee_id,
+        outcome=Outcome.SPLIT,
+        split={line.id: line.amount for line in case.lines},
+        extra=Extra(Side.PAYEE, "HOURS", 150),
+    )
+    assert case.offer is not None
+    case = court.act(case, "accept_offer", member_id=case.payer_id, about=case.offer.id)
+    told = said(court, case, published)
+    assert told["extra"] == {"by": "payee", "unit": "HOURS", "decimals": 2, "amount": 150}
+    shown = plain(texts(made(court.export(case))))
+    assert "En plus, donné par la personne payée : 1,50 HOURS" in shown
+    assert "the payee gave 1.50 HOURS" in " ".join(
+        telling.words(verify.verify(court.decision(case), published()))
+    )
 
 
 def test_the_same_document_is_answered_for_ever_also_to_many_at_once(court: Court) -> None:
