@@ -20,7 +20,7 @@ from service.clock import now
 from service.config import settings
 from service.events import deliveries
 from service.events.guard import Guard
-from service.exchanges import desk, evidence_sweep, sweep, timers
+from service.exchanges import case_clocks, case_rounds, desk, evidence_sweep, sweep, timers
 from service.log import configure
 from service.messages import channels, make, send
 from service.operations import outages, proofs, retention, tasks
@@ -40,6 +40,8 @@ app: Final = wake.make_queue(
         "sweep": {"task": wake.SWEEP, "schedule": 1.0, "options": {"expires": 1.0}},
         "scripts": {"task": wake.SCRIPTS, "schedule": 1.0, "options": {"expires": 1.0}},
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
+        "cases": {"task": wake.CASES, "schedule": 2.0, "options": {"expires": 2.0}},
+        "draw": {"task": wake.DRAW, "schedule": 15.0, "options": {"expires": 15.0}},
         "deliver": {"task": wake.DELIVER, "schedule": 1.0, "options": {"expires": 1.0}},
         "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
@@ -123,6 +125,24 @@ def fire_timers() -> None:
     with db.transaction(_engine(), db.SYSTEM) as connection:
         outages.watch(connection, now())
     timers.run(_engine(), _desk().codes, now())
+
+
+@app.task(name=wake.CASES)
+@tasks.alone
+def move_cases() -> None:
+    """Take the steps of cases whose time has come, and tell what happened in them."""
+    wake.begin(_broker(), wake.CASES)
+    case_clocks.run(_engine(), _desk().codes, now())
+    case_rounds.tell(_engine(), _desk().codes, now)
+
+
+@app.task(name=wake.DRAW)
+@tasks.alone
+def draw_for_cases() -> None:
+    """Find people for cases that wait for somebody, and put new decisions to the lot."""
+    wake.begin(_broker(), wake.DRAW)
+    case_rounds.find_people(_engine(), _desk().codes, now)
+    case_rounds.sample(_engine(), now)
 
 
 @app.task(name=wake.SCRIPTS)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from service.events import replays
-from service.exchanges import contested_looks, looks, poison
+from service.exchanges import case_clocks, contested_looks, looks, poison
 from service.messages import make
 from service.operations.dead_letters import retry
 from service.sandbox import scripts
 
 __all__ = ["ROOMS", "retry"]
 
-ROOMS: Final = (poison, looks, contested_looks, replays, make, scripts)
+ROOMS: Final = (poison, case_clocks, looks, contested_looks, replays, make, scripts)

@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 #: The names a wake-up can have: the tasks of ``worker.py``.
 SWEEP: Final = "tierce.sweep"
 TIMERS: Final = "tierce.timers"
+CASES: Final = "tierce.cases"
+DRAW: Final = "tierce.draw"
 CUT: Final = "tierce.cut"
 AUDIT: Final = "tierce.audit"
 FORGET: Final = "tierce.forget"

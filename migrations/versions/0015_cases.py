@@ -13,3 +13,4 @@ depends_on = None
 def upgrade() -> None:
     """Create cases."""
     execute("cases.v1")
+    execute("case_clocks.v1")

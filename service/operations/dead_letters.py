@@ -29,6 +29,7 @@ _log = structlog.get_logger(__name__)
 
 Work = Literal[
     "timer",
+    "case",
     "payment",
     "provider_event",
     "payee_account",

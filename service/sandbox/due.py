@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from service.exchanges import case_clocks
 from service.payments import contests, daily
 from service.payments.reconcile import midnight
 
@@ -26,11 +27,13 @@ class Source:
     table: str
     due: str
     which: str = "true"
+    room: str = "service"
 
 
 _AHEAD: Final = f"interval '{int(contests.ANSWER_AHEAD.total_seconds())} seconds'"
 SOURCES: Final = (
     Source("timer", "due_at"),
+    Source("case", case_clocks.tried("waiting"), "due_at IS NOT NULL", "disputes"),
     Source("payment", "look_again_at"),
     Source("provider_event", "try_at"),
     Source("payee_account", "look_again_at"),
@@ -67,7 +70,7 @@ SOURCES: Final = (
 
 def _next_after() -> TextClause:
     parts = [
-        f"SELECT min({one.due}) AS at FROM service.{one.table} AS waiting "  # noqa: S608 - ours
+        f"SELECT min({one.due}) AS at FROM {one.room}.{one.table} AS waiting "  # noqa: S608 - ours
         f"WHERE platform_id = :platform_id AND {one.due} > :after AND {one.which}"
         for one in SOURCES
     ]
@@ -76,7 +79,7 @@ def _next_after() -> TextClause:
 
 def _moved() -> TextClause:
     waits = " OR ".join(
-        f"EXISTS (SELECT FROM service.{one.table} AS waiting "
+        f"EXISTS (SELECT FROM {one.room}.{one.table} AS waiting "
         f"WHERE waiting.platform_id = c.platform_id AND {one.due} <= n.now AND {one.which})"
         for one in SOURCES
     )
