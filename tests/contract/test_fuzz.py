@@ -27,6 +27,12 @@ def _headers(path: str, live: Live) -> dict[str, str]:
     return {"Authorization": f"Bearer {OPERATOR if operator else live.key}"}
 
 
+@schemathesis.serializer("application/pdf")
+def _as_it_is(_ctx: schemathesis.SerializationContext, value: Any) -> Any:
+    """The body is the file itself."""
+    return value
+
+
 schema = schemathesis.openapi.from_dict(document(create_app()))
 
 

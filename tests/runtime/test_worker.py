@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import Any
@@ -29,16 +30,21 @@ TASKS = {name for name in worker.app.tasks if name.startswith("tierce.")}
 
 @pytest.fixture
 def instance(
-    engine: Engine, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine,
+    database_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """The worker's settings, as ``tierce up`` gives them, where nothing was proved yet."""
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM service.proof"))
-    caches = (settings, worker._engine, worker._broker, worker._desk)
+    caches = (settings, worker._engine, worker._broker, worker._desk, worker._files)
     for cache in caches:
         cache.cache_clear()
     monkeypatch.setenv("TIERCE_DATABASE_URL", database_url)
     monkeypatch.setenv("TIERCE_REDIS_URL", redis_url)
+    monkeypatch.setenv("TIERCE_FILES_URL", str(tmp_path / "files"))
     monkeypatch.setenv("TIERCE_CODE_KEY", "the secret of a test instance, long enough")
     yield
     worker._engine().dispose()
@@ -106,7 +112,12 @@ def test_a_problem_in_the_books_is_an_alert(instance: None, engine: Engine) -> N
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [(wake.AUDIT, "books"), (wake.RECONCILE, "reconciled"), (wake.FORGET, "forgotten")],
+    [
+        (wake.AUDIT, "books"),
+        (wake.RECONCILE, "reconciled"),
+        (wake.FORGET, "forgotten"),
+        (wake.EVIDENCE, "evidence"),
+    ],
 )
 def test_what_is_done_every_hour_is_due_by_what_is_recorded_whoever_restarts(
     instance: None, engine: Engine, name: str, what: str
