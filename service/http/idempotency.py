@@ -23,6 +23,7 @@ from service import clock, db
 from service.http import problems
 from service.http.auth import Actor, Operator
 from service.http.edge import Edge, dumps, request_id
+from service.http.mediator_auth import Neutral
 from service.http.moment import moment
 from service.http.refusals import (
     IdempotencyKeyInUse,
@@ -107,7 +108,7 @@ _RUNNING: Final = "The first request with this key is still running; send it aga
 class _Call:
     """One request under its key. ``now`` is real time: in that, keys end."""
 
-    actor: Actor | Operator
+    actor: Actor | Operator | Neutral
     key: str
     fingerprint: bytes
     now: datetime
@@ -206,7 +207,7 @@ def replace_kept(connection: Connection, actor: Actor, location: str, body: Any)
 async def once(
     request: Request,
     edge: Edge,
-    actor: Actor | Operator,
+    actor: Actor | Operator | Neutral,
     key: str | None,
     work: Work,
     said: bytes | None = None,
@@ -270,7 +271,10 @@ async def once_in_two(
 
 
 async def _call(
-    request: Request, actor: Actor | Operator, key: str | None, said: bytes | None = None
+    request: Request,
+    actor: Actor | Operator | Neutral,
+    key: str | None,
+    said: bytes | None = None,
 ) -> _Call:
     body = await request.body() if said is None else said
     line = f"{request.method} {request.url.path}\n".encode()

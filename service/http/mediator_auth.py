@@ -35,6 +35,21 @@ class Neutral:
     session_id: UUID
     seen: Seen
 
+    @property
+    def platform_id(self) -> UUID:
+        """No platform: mediators stand outside of all, and so do their idempotency keys."""
+        return UUID(int=0)
+
+    @property
+    def scope(self) -> db.Scope:
+        """The scope of a mediator's transactions."""
+        return db.SYSTEM
+
+    @property
+    def name(self) -> str:
+        """What idempotency keys are bound to."""
+        return f"mediator:{self.mediator_id}"
+
 
 def mediator_of(*roles: str) -> Callable[..., Coroutine[Any, Any, Neutral]]:
     """Return a dependency that lets a mediator with one of ``roles`` in; without any, each one.
