@@ -7,6 +7,7 @@ API keys, members' tokens, idempotency keys and the secrets of webhooks end in r
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -31,6 +32,16 @@ def moment(
     if hold:
         clocks.hold(connection, actor.platform_id)
     return clocks.now_at(connection, actor.platform_id, clock.now())
+
+
+def moment_on(connection: Connection, platform_id: UUID, *, hold: bool = False) -> datetime:
+    """Return what time it is on a platform, to a mediator who looks at what is of it.
+
+    ``hold``: as in :func:`moment`.
+    """
+    if hold:
+        clocks.hold(connection, platform_id)
+    return clocks.now_at(connection, platform_id, clock.now())
 
 
 async def moment_of(edge: Edge, actor: Actor) -> datetime:

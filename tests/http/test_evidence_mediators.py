@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -125,3 +126,93 @@ def test_whoever_decides_a_case_again_reads_it_too(
             (hers.deal.platform_id, hers.case_id, hers.case().mediator_id, second.uuid),
         )
     assert get(desk, hers.desk_path, token).status_code == 200
+
+
+def ask(desk: Desk, hers: Claimed, token: str, key: str | None = None, **asked: str) -> Any:
+    path = f"/v1/mediation{hers.desk_path}-requests"
+    return Api(hers.api.server, token).post(path, asked, key=key)
+
+
+def test_a_neutral_asks_for_what_is_listed_and_the_side_answers_in_time(
+    hers: Claimed, desk: Desk, token: str
+) -> None:
+    [_payer, payee] = get(desk, hers.desk_path, token).json()["askable"]
+    assert payee == {
+        "side": "payee",
+        "sorts": ["document", "photo", "text"],
+        "questions": ["what_do_you_know"],
+    }
+    answer = ask(desk, hers, token, side="payee", question="what_do_you_know")
+    assert answer.status_code == 201, answer.text
+    asked = answer.json()
+    [shown] = hers.payee.read(hers.path)["requests"]
+    assert shown == asked
+    assert asked["answered_at"] is None
+    body = {"sort": "text", "text": "I never wrote that.", "request": asked["id"]}
+    problem(hers.payer.post(hers.path, body), 404, "evidence_request_not_found")
+    made = hers.payee.made(hers.path, body)
+    assert (made["request"], made["late"]) == (asked["id"], False)
+    [shown] = hers.payer.read(hers.path)["requests"]
+    assert shown["evidence"] == made["id"]
+    problem(hers.payee.post(hers.path, body), 409, "evidence_request_answered")
+    types = [event["type"] for event in hers.api.events(3)]
+    assert types[:3] == ["case.evidence_answered", "case.evidence_added", "case.evidence_requested"]
+
+
+def test_a_photograph_is_asked_for_and_sent(hers: Claimed, desk: Desk, token: str) -> None:
+    asked = ask(desk, hers, token, side="payer", sort="photo").json()
+    problem(
+        hers.send(samples.plain_pdf(), hers.payer, "document", answers=asked["id"]),
+        422,
+        "answer_does_not_fit",
+    )
+    made = hers.sent(PHOTO, hers.payer, answers=asked["id"])
+    assert made["request"] == asked["id"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"side": "payee", "sort": "carrier"}, "request_not_listed"),
+        ({"side": "payee", "sort": "condition_out"}, "request_not_listed"),
+        ({"side": "payee", "question": "where_do_you_live"}, "request_not_listed"),
+        ({"side": "payee", "question": "what_happened"}, "request_not_listed"),
+        ({"side": "payee"}, "invalid_request"),
+        ({"side": "payee", "sort": "photo", "question": "what_do_you_know"}, "invalid_request"),
+        ({"side": "payee", "question": "What is your bank's name?"}, "invalid_request"),
+        ({"side": "platform", "sort": "photo"}, "invalid_request"),
+        ({"side": "payee", "sort": "photo", "text": "And your passport."}, "invalid_request"),
+    ],
+)
+def test_nothing_else_may_be_asked(
+    hers: Claimed, desk: Desk, token: str, asked: dict[str, str], code: str
+) -> None:
+    entries = hers.case().entries
+    problem(ask(desk, hers, token, **asked), 422, code)
+    assert hers.api.read(hers.path)["requests"] == []
+    assert hers.case().entries == entries
+
+
+def test_only_whoever_has_the_case_asks(
+    hers: Claimed, desk: Desk, token: str, other_token: str
+) -> None:
+    problem(ask(desk, hers, other_token, side="payee", sort="photo"), 404, "case_not_found")
+    for credential in (hers.api.bearer, hers.payer.bearer):
+        assert credential is not None
+        assert ask(desk, hers, credential, side="payee", sort="photo").status_code == 401
+
+
+def test_the_same_request_under_the_same_key_is_made_once(
+    hers: Claimed, desk: Desk, token: str
+) -> None:
+    first = ask(desk, hers, token, "a key", side="payee", sort="photo")
+    problem(first, 400, "idempotency_key_invalid")
+    first = ask(desk, hers, token, "a-key", side="payee", sort="photo")
+    again = ask(desk, hers, token, "a-key", side="payee", sort="photo")
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    problem(
+        ask(desk, hers, token, "a-key", side="payer", sort="photo"), 422, "idempotency_key_reused"
+    )
+    problem(ask(desk, hers, token, side="payee", sort="photo"), 409, "asked_already")
+    assert len(hers.api.read(hers.path)["requests"]) == 1

@@ -15,7 +15,8 @@ from disputes import evidence, views
 from disputes.evidence import New
 from disputes.evidence_rows import Piece
 from disputes.model import Case
-from service import clock, db
+from disputes.outcomes import Side
+from service import db
 from service.exchanges import case_evidence
 from service.exchanges.decide import Rules
 from service.http import shown_evidence, uploads
@@ -24,20 +25,21 @@ from service.http.edge import Edge, edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, check_key, once
 from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
-from service.http.moment import moment
+from service.http.moment import moment, moment_on
 from service.http.problems import documented
 from service.http.schemas.base import CaseId, EvidenceId, EvidenceRequestId, MemberId
 from service.http.schemas.evidence import (
     AddEvidenceBody,
+    AskBody,
     Caption,
     EvidenceListOut,
     EvidenceOut,
+    EvidenceRequestOut,
     EvidenceViewsOut,
     FileSort,
     Part,
 )
 from service.ids import encode, uuid7
-from service.platforms import clocks
 
 router = APIRouter(prefix="/v1", tags=["Evidence"], route_class=StrictRoute)
 
@@ -279,7 +281,7 @@ async def list_evidence_of_own_case(request: Request, case: CaseId, me: AnyMedia
 
     def work(connection: Connection) -> dict[str, Any]:
         found = case_evidence.for_mediator(connection, case, me.mediator_id)
-        now = clocks.now_at(connection, found.platform_id, clock.now())
+        now = moment_on(connection, found.platform_id)
         return _see(connection, found, f"mediator:{me.mediator_id}", now, _of_mediator(case))
 
     return json_response(await edge_of(request).run(db.SYSTEM, work))
@@ -300,11 +302,43 @@ async def get_evidence_file_of_own_case(
 
     def work(connection: Connection) -> Piece:
         found = case_evidence.for_mediator(connection, case, me.mediator_id)
-        now = clocks.now_at(connection, found.platform_id, clock.now())
+        now = moment_on(connection, found.platform_id)
         viewer = f"mediator:{me.mediator_id}"
         return views.see_file(connection, found.platform_id, case, evidence, viewer, now)
 
     return await _file(edge, await edge.run(db.SYSTEM, work))
+
+
+@router.post(
+    "/mediation/cases/{case}/evidence-requests",
+    operation_id="ask_for_evidence",
+    summary="Ask a side for evidence or an answer",
+    status_code=201,
+    response_model=EvidenceRequestOut,
+    responses=documented(404, 409, 413, 415),
+)
+async def ask_for_evidence(
+    request: Request, case: CaseId, body: AskBody, me: AnyMediator, key: KeyHeader = None
+) -> Response:
+    """One of the sorts or questions that the case's reason lists for this side (`askable`).
+
+    Nothing else may be asked, and nothing in other words. The side is told; it has three days, or
+    until the stage ends, and what comes in that time is not late.
+    """
+    edge = edge_of(request)
+
+    def work(connection: Connection, _now: datetime) -> Answer:
+        found = case_evidence.for_mediator(connection, case, me.mediator_id)
+        rules = Rules(moment_on(connection, found.platform_id, hold=True), edge.codes)
+        asked = {"sort": body.sort, "question": body.question}
+        made = case_evidence.ask(
+            connection, found, uuid7(), me.mediator_id, Side(body.side), asked, rules
+        )
+        return Answer(shown_evidence.request(made), 201)
+
+    response = await once(request, edge, me, key, work)
+    edge.wake()
+    return response
 
 
 def _see(
