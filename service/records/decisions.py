@@ -63,9 +63,20 @@ def read(connection: Connection, platform_id: UUID, case_id: UUID, issuer: str) 
     if case is None:
         raise CaseNotFound("No case with this id.")
     lines = journal.read(connection, platform_id, case_id)
-    codes = {line.unit for line in case.lines} | {one["unit"] for one in _extras(lines)}
+    codes = {line.unit for line in case.lines} | _units(case.file)
+    codes |= {one["unit"] for one in _extras(lines)}
     used = units.find_many(connection, platform_id, codes)
     return Known(case, lines, platforms.find(connection, platform_id).mode, issuer, used)
+
+
+def _units(value: Any) -> set[str]:
+    """Return every unit that JSON speaks of, however deep: what was agreed has its own."""
+    if isinstance(value, list):
+        return set().union(*(_units(one) for one in value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["unit"]} if isinstance(value.get("unit"), str) else set()
+    return own.union(*(_units(one) for one in value.values()))
 
 
 def signed_decision(connection: Connection, sealer: Sealer, known: Known, now: datetime) -> str:

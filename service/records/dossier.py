@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
-from ledger.units import Unit
 from service.records.catalogue import word, words
 from service.records.paper import Paper
+from service.records.reading import Reader, instant
 
 _DECISION_PARTS: Final = ("reason_code", "by", "seconded_by", "made_at")
 
@@ -32,6 +32,7 @@ class _Dossier:
     def __init__(self, export: Mapping[str, Any], sha256: str, language: str) -> None:
         said = words(language)
         self._export, self._language, self._words = export, language, said
+        self._reader = Reader.of(export, language)
         self._labels: Mapping[str, str] = said["labels"]
         self._file: Mapping[str, Any] = export["file"]
         at = datetime.fromisoformat(_json(export["extract"].split(".")[1])["journal"]["at"])
@@ -68,9 +69,9 @@ class _Dossier:
         none = said["none"]
         self._labelled("claimant", none if claimant is None else self._word("sides", claimant))
         self._labelled("stage", self._word("stages", export["stage"]))
-        self._labelled("opened_at", _instant(export["opened_at"]))
+        self._labelled("opened_at", instant(export["opened_at"]))
         if export["closed_at"] is not None:
-            self._labelled("closed_at", _instant(export["closed_at"]))
+            self._labelled("closed_at", instant(export["closed_at"]))
         self._labelled("file_sha256", "")
         self._paper.fine(export["file_sha256"], 1)
 
@@ -85,8 +86,7 @@ class _Dossier:
         for part in ("agreed", "facts"):
             if self._file.get(part):
                 self._head(part)
-                for line, indent in _flat(self._file[part]):
-                    self._paper.paragraph(line, indent)
+                self._told(self._file[part])
 
     def _amounts(self) -> None:
         self._head("lines")
@@ -117,16 +117,15 @@ class _Dossier:
     def _piece(self, one: Mapping[str, Any]) -> None:
         sort, author = self._word("sorts", one["sort"]), self._word("sides", one["author"])
         late = f" ({self._labels['late']})" if one["late"] else ""
-        head = f"{one['ordinal']}. {sort}, {author}, {_instant(one['at'])}{late}"
+        head = f"{one['ordinal']}. {sort}, {author}, {instant(one['at'])}{late}"
         self._paper.strong(head)
         if one["deleted"]:
             self._paper.paragraph(self._labels["gone"], 1)
         if one["text"]:
             self._paper.paragraph(one["text"], 1)
-        for line, indent in _flat(one["data"]):
-            self._paper.paragraph(line, indent + 1)
-        for line, indent in _flat(one["file"] or {}):
-            self._paper.fine(line, indent + 1)
+        self._told(one["data"], 1)
+        for line, indent in self._reader.lines(one["file"] or {}, 1):
+            self._paper.fine(line, indent)
         self._paper.fine(f"{one['id']}  {one['hash']}", 1)
 
     def _decided(self) -> None:
@@ -160,7 +159,7 @@ class _Dossier:
             for name in _DECISION_PARTS:
                 value = made[name]
                 if name == "made_at":
-                    value = _instant(value)
+                    value = instant(value)
                 elif name == "reason_code":
                     value = self._word("grounds", value)
                 if value is not None:
@@ -189,10 +188,9 @@ class _Dossier:
                 self._paper.strong(f"{line['sequence']}. {self._words['withheld']}")
                 self._paper.fine(line["hash"], 1)
                 continue
-            head = f"{line['sequence']}. {_instant(line['at'])}  {line['type']}  ({line['actor']})"
-            self._paper.strong(head)
-            for text, indent in _flat(line["data"]):
-                self._paper.paragraph(text, indent + 1)
+            what, who = self._reader.entry(line["type"]), self._reader.actor(line["actor"])
+            self._paper.strong(f"{line['sequence']}. {instant(line['at'])}  {what}  ({who})")
+            self._told(line["data"], 1)
             self._paper.fine(line["hash"], 1)
 
     def _head(self, name: str) -> None:
@@ -206,27 +204,13 @@ class _Dossier:
         return word(self._language, group, code)
 
     def _amount(self, line: Mapping[str, Any], minor: int) -> str:
-        written = Unit(line["unit"], line["decimals"], line["unit"]).format(minor)
-        return written if self._language == "en" else written.replace(".", ",")
+        return self._reader.amount(minor, line["unit"])
 
-
-def _instant(at: str) -> str:
-    """Return an instant as people read it, to the second, still in UTC."""
-    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M:%S} UTC"
+    def _told(self, value: Any, indent: int = 0) -> None:
+        for line, further in self._reader.lines(value, indent):
+            self._paper.paragraph(line, further)
 
 
 def _json(part: str) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return found
-
-
-def _flat(value: Any, indent: int = 0) -> Iterator[tuple[str, int]]:
-    """Yield what JSON says as lines with how far in each stands."""
-    items = value.items() if isinstance(value, dict) else enumerate(value, start=1)
-    for name, inner in items:
-        if isinstance(inner, dict | list):
-            if inner:
-                yield f"{name}:", indent
-                yield from _flat(inner, indent + 1)
-        elif inner is not None:
-            yield f"{name}: {inner}", indent

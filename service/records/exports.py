@@ -95,6 +95,8 @@ def _about(known: Known) -> dict[str, Any]:
             }
             for line in case.lines
         ],
+        # How many decimals the amounts of file and journal have, which are in minor units.
+        "units": {code: unit.exponent for code, unit in known.units.items()},
         # As the journal and the file name what has public ids elsewhere.
         "names": {
             **{str(id_): encode("member", id_) for id_ in people.values()},

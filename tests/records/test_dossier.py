@@ -6,12 +6,16 @@ import hashlib
 import re
 import zlib
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from disputes import model, outcomes, reasons
-from disputes.outcomes import Outcome
-from service.records import catalogue, dossier, paper, signed
+from disputes import model, outcomes, reasons, rulings
+from disputes.outcomes import Line, Outcome
+from service.exchanges.casework import TOLD
+from service.ids import encode
+from service.records import catalogue, dossier, exports, paper, signed
+from service.records.reading import Reader
 from tests.records.lives import Court
 
 
@@ -98,6 +102,58 @@ def test_no_text_stops_a_document(export: dict[str, Any], text: str) -> None:
     assert made(export).startswith(b"%PDF-")
 
 
+def test_what_was_agreed_and_done_is_told_in_words_and_whole_amounts(court: Court) -> None:
+    line = Line(uuid4(), "EUR", 6_500)
+    agreed = {
+        "terms": {
+            "title": "Un vélo",
+            "legs": [
+                {"role": "price", "checkpoint": "handover", "amount": 6_500, "unit": "EUR"}
+                | {"payer_fee": 130, "payee_fee": 0},
+                {"role": "deposit", "checkpoint": "return", "amount": 1_000, "unit": "JPY"},
+            ],
+            "checkpoints": [{"name": "handover", "due_at": "2027-03-01T08:00:00.5+02:00"}],
+            "deposit": None,
+            "chargeback": {"borne_by": "payee"},
+            "fair_time": {"holidays": False, "reminders_before_hours": [24, 2]},
+        }
+    }
+    case = court.claimed(agreed=agreed, lines=(line,), facts={"words": [{"method": "code"}]})
+    case = court.act(
+        case, "make_offer", member_id=case.payer_id, outcome=Outcome.SPLIT, split={line.id: 1}
+    )
+    shown = plain(texts(made(court.export(case))))
+    for wanted in (
+        "titre : Un vélo",
+        "nature : prix",
+        "étape : remise",
+        "montant : 65,00 EUR",
+        "frais de la personne qui paie : 1,30 EUR",
+        "nature : caution",
+        "étape : retour",
+        "montant : 1000 JPY",
+        "prévue le : 2027-03-01 06:00:00 UTC",
+        "à la charge de : la personne payée",
+        "holidays : non",
+        "reminders before hours : 24, 2",
+        "comment : par le code dit en personne",
+        "offre faite (la personne qui paie)",
+        f"{encode('leg', line.id)} : 0,01 EUR",
+        "personne désignée (le tirage au sort)",
+    ):
+        assert wanted in shown, wanted
+    assert "frais de la personne payée" not in shown
+
+
+def test_an_amount_of_a_unit_that_is_not_known_stays_as_it_is() -> None:
+    reader = Reader("en", {"EUR": 2}, {})
+    told = list(reader.lines({"amount": 150, "unit": "SHELLS"}))
+    assert told == [("amount: 150 / SHELLS", 0)]
+    assert reader.actor("mediator:1") == "mediator 1"
+    assert reader.actor("somebody") == "somebody"
+    assert reader.entry("something_new") == "something new"
+
+
 def test_an_open_case_and_one_that_waits_say_so(court: Court) -> None:
     shown = plain(texts(made(court.export(court.claimed()))))
     assert "Aucune décision n'a encore été annoncée aux deux personnes." in shown
@@ -152,3 +208,5 @@ def test_every_code_of_a_case_has_a_word() -> None:
     assert set(said["reasons"]) >= {*reasons.REASONS, reasons.SILENCE.code}
     asked = {one for reason in reasons.REASONS.values() for one in reason.questions}
     assert set(said["questions"]) >= asked
+    assert set(said["entries"]) >= TOLD | exports.SHOWN
+    assert set(said["grounds"]) >= rulings.REASON_CODES

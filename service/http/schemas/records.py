@@ -50,6 +50,7 @@ class ExportOut(Answer):
     opened_at: str
     closed_at: str | None
     lines: list[dict[str, Any]] = Field(description="What is in dispute, in minor units.")
+    units: dict[str, int] = Field(description="How many decimals the amounts of each unit have.")
     file: dict[str, Any] = Field(description="What was agreed and asked, frozen at the opening.")
     file_sha256: str
     journal: list[dict[str, Any]] = Field(
