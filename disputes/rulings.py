@@ -54,8 +54,8 @@ def check_reasons(command: Command) -> None:
     """
     if len(command.text.strip()) < LEAST_REASONS or command.reason_code not in REASON_CODES:
         raise ReasonsMissing(
-            f"Give a reason code ({', '.join(sorted(REASON_CODES))}), and {LEAST_REASONS} characters that both sides will "
-            "read and understand.",
+            f"Give a reason code ({', '.join(sorted(REASON_CODES))}), and {LEAST_REASONS} "
+            "characters that both sides will read and understand.",
             pointer="/reasons",
             codes=sorted(REASON_CODES),
         )
@@ -211,7 +211,10 @@ def end_return(case: Case, _command: Command, now: datetime) -> Move:
     """Silence about goods that the payer says went back is no reason to pay: a neutral looks."""
     if case.returned_at is not None:
         entered = replace(enter(case, Stage.DECISION, now), outcome=None, ruling=None)
-        return Move(entered, [Entry("return_disputed", "clock")], draw=case.mediator_id is None)
+        if case.ruling is not None:  # whoever decided was done with it: others look
+            before = {one for one in (case.mediator_id, case.second_id) if one is not None}
+            entered = replace(entered, mediator_id=None, second_id=None, left=case.left | before)
+        return Move(entered, [Entry("return_disputed", "clock")], draw=entered.mediator_id is None)
     move = Move(case, [Entry("not_returned", "clock")])
     return close(move, Outcome.TO_PAYEE, {line.id: line.amount for line in case.lines}, now)
 

@@ -14,6 +14,7 @@ from ledger import cuts
 from ledger.audit import Problem
 from service import db
 from service.exchanges import audit as exchange_audit
+from service.exchanges import case_audit
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ def prove(engine: Engine, platform_id: UUID | None = None) -> Proof:
     with db.transaction(still, db.SYSTEM) as connection:
         report = ledger_audit.audit(connection, platform_id)
         problems = [*report.problems, *exchange_audit.audit(connection, platform_id)]
+        problems += case_audit.audit(connection, platform_id)
     return Proof(report.entries, report.accounts, problems)
 
 

@@ -4,103 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
-from disputes import journal
-from disputes.commands import Command
 from disputes.model import Case, Stage
 from disputes.outcomes import Outcome
-from ledger.refusals import Refusal
 from service import db
-from service.exchanges import case_clocks, case_rounds, cases
-from service.exchanges.commands import ClaimDraft
-from service.exchanges.kinds import Role
-from service.exchanges.model import Exchange, State
-from service.ids import encode, uuid7
+from service.exchanges import case_rounds
+from service.exchanges.model import State
+from service.ids import encode
 from service.operations import dead_letters
 from service.operations.dead_letters import MOST_FAILURES
 from tests.disputes.people import People
+from tests.exchanges.court import DAY, Court
 from tests.exchanges.world import World
-
-ANSWERS = {"when_expected": "Last week.", "what_was_said": "That it was sent."}
-REASONS = "Both have shown what they had, and the parcel was never handed to the carrier. " * 2
-DAY = timedelta(days=1)
-
-
-class Court:
-    """Cases of a world, and those who decide them."""
-
-    def __init__(self, world: World, people: People) -> None:
-        self.world, self.people = world, people
-
-    def claimed(self) -> tuple[Exchange, Case]:
-        """Return a sale that was paid and never came, and the case about it."""
-        exchange = self.world.funded(self.world.sale())
-        draft = ClaimDraft("not_received", (), {}, ANSWERS)
-        exchange = self.world.step(exchange, "claim", Role.PAYER, claim=draft)
-        return exchange, self.case(exchange)
-
-    def case(self, exchange: Exchange) -> Case:
-        """Return the last case about an exchange."""
-        with self.people.inside() as connection:
-            query = text("SELECT id FROM disputes.case WHERE subject_id = :id ORDER BY id DESC")
-            case_id = connection.scalars(query, {"id": exchange.id}).first()
-            assert case_id is not None
-            return cases.find(connection, self.world.platform_id, case_id)
-
-    def take(self, case: Case, step: str, **more: Any) -> Case:
-        """Take a step of a case; raise its refusal."""
-        with self.people.inside() as connection:
-            wanted = [(case.id, Command(step, uuid7(), **more))]
-            (outcome,) = cases.act(connection, self.world.platform_id, wanted, self.world.rules)
-        if isinstance(outcome, Refusal):
-            raise outcome
-        return outcome
-
-    def fire(self, engine: Engine | None = None) -> int:
-        """Do one round of the clock on this platform."""
-        only = self.world.platform_id
-        return case_clocks.run(
-            engine or self.world.engine, self.world.codes, self.world.now, only=only
-        )
-
-    def until(self, at: datetime) -> int:
-        """Let time pass, each thing at its instant; return how many steps of cases were taken."""
-        taken, world = 0, self.world
-        while (due := self._next()) is not None and due <= at:
-            world.now = max(world.now, due)
-            world.fire()
-            taken += self.fire()
-            world.sweep()
-        world.now = at
-        return taken
-
-    def _next(self) -> datetime | None:
-        with self.people.inside() as connection:
-            query = text(
-                "SELECT min(at) FROM (SELECT due_at FROM service.timer "
-                f"UNION ALL SELECT {case_clocks.tried('c')} FROM disputes.case AS c "
-                "WHERE due_at IS NOT NULL) AS waiting(at)"
-            )
-            at: datetime | None = connection.execute(query).scalar_one()
-            return at
-
-    def types(self, case: Case) -> list[str]:
-        """Return what the journal of a case says, in order."""
-        with self.people.inside() as connection:
-            return [one.type for one in journal.read(connection, case.platform_id, case.id)]
-
-    def find_people(self) -> int:
-        """Do one round of the draw on this platform."""
-        world = self.world
-        return case_rounds.find_people(
-            world.engine, world.codes, lambda: world.now, world.platform_id
-        )
 
 
 @pytest.fixture
@@ -144,14 +63,7 @@ def test_a_neutral_who_vanishes_is_replaced_both_are_told_and_they_never_come_ba
     assert case.mediator_id == third
     assert court.world.events(exchange)[-1] == "case.assigned", "told without a step of the case"
     assert court.find_people() == 0
-    court.take(
-        case,
-        "decide",
-        mediator_id=third,
-        outcome=Outcome.TO_PAYER,
-        text=REASONS,
-        reason_code="evidence",
-    )
+    court.decide(case)
     court.until(court.case(exchange).due_at)
     assert court.world.read(exchange).state is State.REFUNDED
 
@@ -267,13 +179,6 @@ def test_each_decision_is_put_to_the_lot_once(court: Court) -> None:
     world = court.world
     sample = partial(case_rounds.sample, world.engine, lambda: world.now, world.platform_id)
     assert sample() == 0
-    court.take(
-        case,
-        "decide",
-        mediator_id=case.mediator_id,
-        outcome=Outcome.TO_PAYER,
-        text=REASONS,
-        reason_code="evidence",
-    )
+    court.decide(case)
     assert sample() == 1
     assert sample() == 0

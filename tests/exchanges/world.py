@@ -15,7 +15,7 @@ from ledger.audit import audit as audit_ledger
 from ledger.refusals import Refusal
 from ledger.units import define
 from service import db
-from service.exchanges import advance, audit, propose, queries, sweep, timers
+from service.exchanges import advance, audit, case_audit, propose, queries, sweep, timers
 from service.exchanges.codes import CodeBook
 from service.exchanges.commands import Command, PaymentDraft, Who
 from service.exchanges.decide import Rules
@@ -233,7 +233,8 @@ class World:
         """Everything the audits of the books and of the exchanges find."""
         with db.transaction(self.engine, self.platform_id) as connection:
             found = list(audit_ledger(connection, self.platform_id).problems)
-            return found + audit.audit(connection, self.platform_id)
+            found += audit.audit(connection, self.platform_id)
+            return found + case_audit.audit(connection, self.platform_id)
 
     def check(self) -> None:
         """Fail unless every audit is clean."""
