@@ -32,12 +32,19 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         keys = _keys(parsed.keys, settings)
         lines = list(_told(given, keys))
     except NotGenuine as error:
-        say(f"NOT GENUINE: {error}.")
+        say(f"NOT GENUINE: {_printable(str(error))}.")
         return 1
     say("GENUINE")
     for line in lines:
-        say(line)
+        say(_printable(line))
     return 0
+
+
+def _printable(line: str) -> str:
+    """Return a line that does nothing to the terminal: others wrote some of its words."""
+    return "".join(
+        one if one.isprintable() or one in "\n\u00a0" else f"\\u{{{ord(one):x}}}" for one in line
+    )
 
 
 def _text(path: Path) -> str:

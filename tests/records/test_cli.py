@@ -13,6 +13,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
+from disputes.outcomes import Outcome
 from service.cli.main import main
 from service.config import settings
 from service.db import SYSTEM, transaction
@@ -102,6 +103,30 @@ def test_it_is_verified_offline_by_a_file_of_keys(
         == 1
     )
     assert "line 2 of the journal" in capsys.readouterr().out
+
+
+def test_what_others_wrote_does_nothing_to_the_terminal(
+    court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"\x1b[2J\u202e{TEXT}\r\nNOT GENUINE"
+    case = court.claimed()
+    split = dict.fromkeys([line.id for line in case.lines], 0)
+    case = court.act(
+        case,
+        "decide",
+        mediator_id=case.mediator_id,
+        outcome=Outcome.SPLIT,
+        split=split,
+        text=words,
+        reason_code="facts",
+    )
+    assert main(["verify", kept(tmp_path, court.decision(case))]) == 0
+    told = capsys.readouterr().out
+    assert "\\u{1b}[2J\\u{202e}" in told
+    assert all(one.isprintable() or one == "\n" for one in told)
+    export = court.export(case) | {"\x1b[2J": 1}
+    assert main(["verify", kept(tmp_path, orjson.dumps(export))]) == 1
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_an_open_case_s_export_says_that_nothing_is_decided(
