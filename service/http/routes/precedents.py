@@ -13,7 +13,6 @@ from disputes import precedents, templates
 from disputes.precedents import Precedent
 from disputes.templates import Template
 from service import db
-from service.http.auth import Operator
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
@@ -39,11 +38,6 @@ router = APIRouter(prefix="/v1", tags=["Precedents"], route_class=StrictRoute)
 
 AnyMediator = Annotated[Neutral, Depends(mediator_of())]
 Supervisor = Annotated[Neutral, Depends(mediator_of("supervisor"))]
-
-
-def _actor(me: Neutral) -> Operator:
-    """Return whose idempotency keys these are: this mediator's, outside of every platform."""
-    return Operator(me.mediator_id, name=f"mediator:{me.mediator_id}")
 
 
 def _shown(one: Precedent) -> dict[str, Any]:
@@ -133,7 +127,7 @@ async def publish_precedent(
         made = publishing.publish(connection, draft, me.mediator_id, issuer_of(edge), now)
         return Answer(_shown(made), 201, f"/v1/precedents/{encode('precedent', made.id)}")
 
-    return await once(request, edge, _actor(me), key, work)
+    return await once(request, edge, me, key, work)
 
 
 @router.post(
@@ -157,7 +151,7 @@ async def withdraw_precedent(
         precedents.withdraw(connection, precedent, me.mediator_id, body.reason, now)
         return Answer(_shown(found))
 
-    return await once(request, edge_of(request), _actor(me), key, work)
+    return await once(request, edge_of(request), me, key, work)
 
 
 @router.get(
@@ -209,7 +203,7 @@ async def add_decision_template(
         templates.add(connection, made)
         return Answer(_template(made), 201)
 
-    return await once(request, edge_of(request), _actor(me), key, work)
+    return await once(request, edge_of(request), me, key, work)
 
 
 @router.post(
@@ -227,4 +221,4 @@ async def retire_decision_template(
     def work(connection: Connection, now: datetime) -> Answer:
         return Answer(_template(templates.retire(connection, template, now)))
 
-    return await once(request, edge_of(request), _actor(me), key, work)
+    return await once(request, edge_of(request), me, key, work)
