@@ -58,14 +58,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
     files_url: str | None = Field(
         default=None,
-        description="Where files of evidence are kept: a folder, or a URL for fsspec such as "
-        "s3://bucket/prefix; the folder `files` of TIERCE_HOME when not set.",
+        description="Where files of evidence are kept, of this instance alone: a folder, or a URL "
+        "for fsspec such as s3://bucket/prefix; the folder `files` of TIERCE_HOME when not set.",
     )
     max_file_bytes: int = Field(
         default=10_485_760, ge=1024, description="Largest file of evidence that is taken."
     )
     evidence_days: int = Field(
-        default=180, ge=1, le=3650, description="Days that evidence is kept after its case closed."
+        default=180, ge=30, le=3650, description="Days that evidence is kept after its case closed."
     )
 
     smtp_url: SecretStr | None = Field(

@@ -24,6 +24,7 @@ from service import db
 from service.config import Settings
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+_OWNER: Final = "owner"
 _LOCAL: Final = frozenset({"file", "local"})
 
 
@@ -110,6 +111,21 @@ class Files:
         except FileNotFoundError:
             return False
         return True
+
+    def is_of(self, owner: str) -> bool:
+        """Tell whether this place is one owner's; whoever asks first has it from then on.
+
+        So that nothing is swept by a copy of the database that knows half of what is here.
+        """
+        db.outside_transaction()
+        path = f"{self._root}/{_OWNER}"
+        try:
+            said: bytes = self._system.cat_file(path)
+        except FileNotFoundError:
+            self._system.makedirs(self._root, exist_ok=True)
+            self._system.pipe_file(path, owner.encode())
+            said = self._system.cat_file(path)
+        return said.decode("utf-8", "replace").strip() == owner
 
     def older_than(self, before: datetime) -> Iterator[str]:
         """Yield the hash of each file that was last written before ``before``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ from service.clock import now
 from service.config import Settings
 from service.db import create_engine
 from service.exchanges.codes import CodeBook
+from service.files import files_of
 from service.local import ServerError
 from service.processes import port_is_free
 from service.wake import broker
@@ -75,6 +77,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding(True, f"home {home.folder} is writable")
     yield from _keys(settings, home)
+    yield _files(settings)
     with ExitStack() as stack:
         try:
             url = stack.enter_context(database(settings))
@@ -114,6 +117,20 @@ def _keys(settings: Settings, home: Home) -> Iterator[Finding]:
             continue
         source = variable if given is not None else str(path)
         yield Finding(is_good(value), f"{title} ({source})", f"{variable}: {_EXPECTED[title]}")
+
+
+def _files(settings: Settings) -> Finding:
+    """Write, read and remove a file where evidence is kept."""
+    where = settings.files_url or str(settings.home / "files")
+    try:
+        files = files_of(settings)
+        hash_ = files.put(secrets.token_bytes(32))
+        files.get(hash_)
+        files.remove(hash_)
+    except Exception as error:  # whatever fsspec's systems raise
+        told = f"TIERCE_FILES_URL: {type(error).__name__}: {error}. Name a folder, or a URL of a "
+        return Finding(False, f"files in {where}", told + "system that is installed (s3: s3fs).")
+    return Finding(True, f"files in {where} are written and read")
 
 
 _EXPECTED: Final = {

@@ -25,6 +25,11 @@ UNNAMED: Final = timedelta(days=1)
 #: How long somebody who is just naming a file is waited for.
 _PATIENCE: Final = timedelta(seconds=10)
 
+# Another cluster, or another database of this one, never has the same.
+_WHO: Final = text(
+    "SELECT (pg_control_system()).system_identifier || '/' || oid FROM pg_database "
+    "WHERE datname = current_database()"
+)
 _DUE: Final = text(
     "SELECT DISTINCT platform_id FROM disputes.evidence "
     "WHERE deleted_at IS NULL AND delete_at <= service.platform_now(platform_id, :now)"
@@ -34,8 +39,14 @@ _DUE: Final = text(
 def run(engine: Engine, files: Files, now: datetime) -> None:
     """Delete what is due at ``now``, the real time; a platform's own clock may be ahead of it.
 
-    A file goes after its last row has: what dies in between is found here the next day.
+    A file goes after its last row has: what dies in between is found here the next day. Where the
+    files are another database's (this is a copy, or was restored elsewhere), nothing is touched.
     """
+    with db.transaction(engine, db.SYSTEM) as connection:
+        owner = connection.execute(_WHO).scalar_one()
+    if not files.is_of(owner):
+        _log.error("files_of_another_database", owner=owner)
+        return
     with db.transaction(engine, db.SYSTEM) as connection:
         platforms = list(connection.scalars(_DUE, {"now": now}))
     deleted = 0

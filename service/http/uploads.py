@@ -13,20 +13,44 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Final, TypeVar
+from urllib.parse import unquote
 
 from fastapi import Request
 
 from disputes import documents, images, sniff
 from disputes.evidence_rows import StoredFile
 from service.files import Files
+from service.http.refusals import BodyTooLarge, InvalidText
 
 T = TypeVar("T")
 
+#: Characters that can be said beside a file.
+MOST_WORDS: Final = 1_000
 #: Small bodies stay in memory.
 _IN_MEMORY: Final = 256 * 1024
 #: An image takes up to 400 MB while it is made anew: no more of them at once, however many come.
 _DECODING: Final = ThreadPoolExecutor(2, thread_name_prefix="decoding")
 _READING: Final = ThreadPoolExecutor(8, thread_name_prefix="files")
+
+
+def spoken(header: str | None) -> str | None:
+    """Return the words of a header: percent-encoded UTF-8 (RFC 3986 §2.1), 1,000 characters.
+
+    Raises:
+        InvalidText: it is not that, or holds a NUL or half of a surrogate pair.
+        BodyTooLarge: it is longer.
+    """
+    if header is None:
+        return None
+    try:
+        words = unquote(header, errors="strict").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidText("Evidence-Text is not percent-encoded UTF-8.") from error
+    if "\x00" in words or not header.isascii():
+        raise InvalidText("Evidence-Text is percent-encoded, and holds no NUL.")
+    if len(words) > MOST_WORDS:
+        raise BodyTooLarge(f"Evidence-Text has {MOST_WORDS} characters at most.", limit=MOST_WORDS)
+    return words or None
 
 
 @dataclass(frozen=True, slots=True)

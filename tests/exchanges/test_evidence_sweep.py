@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import fsspec  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
 
 from disputes import evidence, store
 from disputes.evidence import New
@@ -214,6 +215,24 @@ def test_a_file_without_a_row_is_swept_the_next_day_and_pieces_of_files_with_it(
     assert not piece.exists()
     assert files.has(named)
     assert stranger.exists()
+
+
+def test_a_copy_of_the_database_sweeps_nothing_of_what_is_the_first_one_s(
+    people: People, files: Files
+) -> None:
+    case = people.opened()
+    hash_, unnamed = brought(people, case, files, fresh()), files.put(fresh())
+    closed(people, case)
+    assert files.is_of("another cluster/1")
+    later = datetime.now(UTC) + evidence_sweep.UNNAMED + timedelta(minutes=1)
+    with capture_logs() as lines:
+        evidence_sweep.run(people.engine, files, max(DATE, later))
+    assert [line["event"] for line in lines] == ["files_of_another_database"]
+    assert files.has(hash_)
+    assert files.has(unnamed)
+    with people.inside() as connection:
+        [piece] = evidence.of_case(connection, people.platform_id, case.id)
+    assert piece.deleted_at is None
 
 
 def test_elsewhere_files_without_a_row_are_swept_too(people: People) -> None:

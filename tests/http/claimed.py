@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -62,14 +63,21 @@ class Claimed:
         return self.deal.api.acting(self.deal.payee["id"])
 
     def send(
-        self, content: Any, by: Api, sort: str = "photo", key: str | None = None, **query: Any
+        self,
+        content: Any,
+        by: Api,
+        sort: str = "photo",
+        key: str | None = None,
+        text: str | None = None,
+        **query: Any,
     ) -> httpx.Response:
         """Send a file; its declared type is wrong on purpose, and nobody may mind."""
+        words = {} if text is None else {"Evidence-Text": quote(text)}
         return by.send(
             "POST",
             f"{self.path}/files",
             key=key,
-            headers={"Content-Type": "image/x-whatever"},
+            headers={"Content-Type": "image/x-whatever", **words},
             content=content,
             params={"sort": sort, **query},
         )

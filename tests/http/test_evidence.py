@@ -112,8 +112,8 @@ def test_the_other_side_of_the_address_is_nobody_s_to_speak_for(damaged: Claimed
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
 def test_a_photograph_comes_back_without_where_it_was_taken(damaged: Claimed, format_: str) -> None:
     sent = samples.located(format_)
-    made = damaged.sent(sent, damaged.payer, text="The frame.")
-    assert made["text"] == "The frame."
+    made = damaged.sent(sent, damaged.payer, text="Le cadre était « droit ».")
+    assert made["text"] == "Le cadre était « droit »."
     assert made["file"]["original_sha256"] == hashlib.sha256(sent).hexdigest()
     for reader in (damaged.payer, damaged.payee, damaged.api):
         answer = reader.get(made["file"]["path"])
@@ -165,6 +165,31 @@ def test_a_file_of_the_wrong_kind_is_refused_and_nothing_is_kept(
         )
         problem(answer, status, code)
     nothing_kept(damaged, before, app_settings)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (b"%C3%28", 422, "invalid_text"),
+        (b"nul%00", 422, "invalid_text"),
+        ("été".encode("latin-1"), 422, "invalid_text"),
+        (b"%ED%A0%80", 422, "invalid_text"),  # half of a surrogate pair
+        (b"x" * 1_001, 413, "body_too_large"),
+        (b"x" * 9_001, 422, "invalid_request"),
+    ],
+)
+def test_words_beside_a_file_are_read_strictly(
+    damaged: Claimed, words: bytes, status: int, code: str
+) -> None:
+    answer = damaged.payer.send(
+        "POST",
+        f"{damaged.path}/files",
+        headers={"Evidence-Text": words},
+        content=PHOTO,
+        params={"sort": "photo"},
+    )
+    problem(answer, status, code)
+    assert damaged.case().entries == 1
 
 
 def test_a_file_that_is_two_things_is_kept_as_an_image_alone(damaged: Claimed) -> None:

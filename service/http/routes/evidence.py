@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -31,7 +31,6 @@ from service.http.schemas.base import CaseId, EvidenceId, EvidenceRequestId, Mem
 from service.http.schemas.evidence import (
     AddEvidenceBody,
     AskBody,
-    Caption,
     EvidenceListOut,
     EvidenceOut,
     EvidenceRequestOut,
@@ -67,6 +66,17 @@ _FILE_BODY: Final = {
         "content": dict.fromkeys((*_ENDINGS, "image/webp", "application/octet-stream"), _BYTES),
     }
 }
+
+#: Beside the address, which is written down by whatever a request passes on its way.
+Words = Annotated[
+    str | None,
+    Header(
+        alias="Evidence-Text",
+        max_length=9_000,
+        description="What the file shows: up to 1,000 characters, as percent-encoded UTF-8.",
+        examples=["Le%20cadre%20est%20tordu."],
+    ),
+]
 
 
 def _of(case_id: UUID) -> str:
@@ -159,11 +169,11 @@ async def add_evidence_file(
     member: Annotated[
         MemberId | None, Query(description="The side whose evidence it is; else the platform's.")
     ] = None,
-    text: Annotated[Caption | None, Query(description="What it shows.")] = None,
     part: Annotated[Part | None, Query(description="Of a condition record.")] = None,
     answers: Annotated[
         EvidenceRequestId | None, Query(description="The request that this answers.")
     ] = None,
+    words: Words = None,
     key: KeyHeader = None,
 ) -> Response:
     """The body is the file itself, 10 MB at most. Its type is read from its bytes.
@@ -179,7 +189,7 @@ async def add_evidence_file(
         sort=sort,
         member_id=_author(actor, member),
         via=actor.via,
-        text=text,
+        text=uploads.spoken(words),
         data={"part": part} if part is not None else {},
         request_id=answers,
         keep_days=edge.settings.evidence_days,
@@ -189,7 +199,7 @@ async def add_evidence_file(
     upload = await uploads.receive(
         request, edge.files, lambda media_type: _check_sort(author, new, media_type)
     )
-    said = f"{request.url.query}\n{upload.file.original_hash}".encode()
+    said = f"{request.url.query}\n{words}\n{upload.file.original_hash}".encode()
     response = await _bring(request, actor, key, replace(new, file=upload.file), said)
     await uploads.ensure(upload, edge.files)
     return response

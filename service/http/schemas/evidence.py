@@ -25,7 +25,6 @@ SaidSort = Literal["text", "carrier", "handover_proof", "condition_out", "condit
 FileSort = Literal["photo", "document", "handover_proof", "condition_out", "condition_back"]
 Part = Annotated[str, Field(min_length=1, max_length=80, examples=["left pedal"])]
 Words = Annotated[str, Field(min_length=1, max_length=20_000)]
-Caption = Annotated[str, Field(min_length=1, max_length=1_000)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
