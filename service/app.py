@@ -21,6 +21,7 @@ from service.http.middleware import Edge
 from service.http.routes import (
     books,
     chargebacks,
+    claims,
     events,
     evidence,
     exchanges,
@@ -58,6 +59,7 @@ VERSION = "0.1.0"
 ROUTERS = (
     exchanges.router,
     steps.router,
+    claims.router,
     payments.router,
     chargebacks.router,
     returns.router,

@@ -72,6 +72,7 @@ def exchange(one: Exchange, viewer: Role | None, now: datetime) -> dict[str, Any
         "reversible_until": one.reversible_until,
         "frozen_at": one.frozen_at,
         "charged_back": one.charged_back,
+        "case": None if one.case_id is None else encode("case", one.case_id),
         "proposed_at": one.proposed_at,
         "agreed_at": one.agreed_at,
         "funded_at": one.funded_at,
@@ -119,6 +120,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "to_payer": None if share is None else share.to_payer,
         "to_payee": None if share is None else share.to_payee,
         "to_fees": None if share is None else share.to_fees,
+        "disputed": leg.disputed,
     }
 
 
@@ -132,6 +134,7 @@ def _checkpoint(kind: Kind, point: Checkpoint) -> dict[str, Any]:
         "payer_confirmed_at": point.payer_at,
         "payee_confirmed_at": point.payee_at,
         "met_at": point.met_at,
+        "met_by_case": None if point.case_id is None else encode("case", point.case_id),
         "code": code,
         "code_shown_to": shows_code(kind, point.name),
     }
@@ -236,6 +239,7 @@ def member(one: Member) -> dict[str, Any]:
         "name": one.name,
         "email": one.email,
         "phone": one.phone,
+        "assisted": one.assisted,
         "created_at": one.created_at,
         "erased_at": one.erased_at,
     }

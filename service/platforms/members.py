@@ -40,7 +40,10 @@ class MemberErased(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member. ``name``, ``email`` and ``phone`` are None where unknown or erased."""
+    """A member. ``name``, ``email`` and ``phone`` are None where unknown or erased.
+
+    Whoever is ``assisted`` has more time in a dispute, and so has the other side.
+    """
 
     id: UUID
     external_id: str | None
@@ -52,6 +55,7 @@ class Member:
     name: str | None = None
     email: str | None = None
     phone: str | None = None
+    assisted: bool = False
 
 
 _QUERY: Final = select(
@@ -63,7 +67,7 @@ _QUERY: Final = select(
         & (member_person.c.member_id == member.c.id),
     )
 )
-_SETTINGS: Final = ("locale", "time_zone", "country")
+_SETTINGS: Final = ("locale", "time_zone", "country", "assisted")
 _PERSONAL: Final = ("name", "email", "phone")
 
 
@@ -79,6 +83,7 @@ def create(
     name: str | None = None,
     email: str | None = None,
     phone: str | None = None,
+    assisted: bool = False,
 ) -> Member:
     """Add a member.
 
@@ -95,7 +100,9 @@ def create(
             pointer="/external_id",
             member=encode("member", taken),
         )
-    made = Member(uuid7(), external_id, locale, time_zone, country, now, None, name, email, phone)
+    made = Member(
+        uuid7(), external_id, locale, time_zone, country, now, None, name, email, phone, assisted
+    )
     db.insert_many(
         connection,
         member,
@@ -107,6 +114,7 @@ def create(
                 "locale": locale,
                 "time_zone": time_zone,
                 "country": country,
+                "assisted": assisted,
                 "created_at": now,
             }
         ],
@@ -180,7 +188,7 @@ def page(
 def change(
     connection: Connection, platform_id: UUID, member_id: UUID, changes: Mapping[str, Any]
 ) -> Member:
-    """Set the given fields of locale, time zone, country, name, e-mail and phone.
+    """Set the given fields of locale, time zone, country, name, e-mail, phone and assistance.
 
     Raises:
         MemberNotFound, MemberErased
@@ -217,7 +225,7 @@ def erase(connection: Connection, platform_id: UUID, member_id: UUID, now: datet
     connection.execute(
         update(member)
         .where(member.c.platform_id == platform_id, member.c.id == member_id)
-        .values(external_id=None, erased_at=now)
+        .values(external_id=None, assisted=False, erased_at=now)
     )
     return Member(old.id, None, old.locale, old.time_zone, old.country, old.created_at, now)
 
@@ -248,4 +256,5 @@ def _member(row: RowMapping) -> Member:
         row["name"],
         row["email"],
         row["phone"],
+        row["assisted"],
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, LargeBinary, SmallInteger, Table, Text, Uuid, false
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from service.db import metadata
@@ -49,6 +49,7 @@ member: Final = Table(
     Column("locale", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("country", Text, nullable=False),
+    Column("assisted", Boolean, nullable=False, server_default=false()),
     Column("created_at", _INSTANT, nullable=False),
     Column("erased_at", _INSTANT),
 )

@@ -180,6 +180,8 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "accept_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+    "claim": lambda m: {"member": m, "reason": "damaged"},
+    "flag": lambda _m: {"text": "x"},
 }
 _NAMED: Final = (
     "member",

@@ -31,12 +31,12 @@ from service.http.moment import moment_of
 from service.http.problems import documented
 from service.http.routes.exchanges import draft, viewer
 from service.http.schemas.base import ExchangeId
-from service.http.schemas.exchanges import (
+from service.http.schemas.exchanges import ExchangeOut
+from service.http.schemas.steps import (
     AgreeBody,
     CheckpointStepBody,
     CounterOfferBody,
     EnterCodeBody,
-    ExchangeOut,
     FundBody,
     ProposalStepBody,
     ProposeSettlementBody,
@@ -51,7 +51,12 @@ router = APIRouter(
 Doer = Annotated[Actor, Depends(anyone("exchanges:write"))]
 
 
-def _command(step: str, exchange: ExchangeId, actor: Actor, body: StepBody) -> Command:
+def command_of(step: str, exchange: ExchangeId, actor: Actor, body: StepBody) -> Command:
+    """Return the command of a step that a member takes, or the platform for them.
+
+    Raises:
+        Refusal: the actor may not act for whom the body names.
+    """
     who = Who(actor.acting_for(body.member), actor.via)
     return Command(exchange, step, who, expected_version=body.version)
 
@@ -68,7 +73,8 @@ def _take(
     return outcome
 
 
-async def _step(request: Request, actor: Actor, key: str | None, command: Command) -> Response:
+async def take_step(request: Request, actor: Actor, key: str | None, command: Command) -> Response:
+    """Take a step once, and answer the exchange as the actor sees it then."""
     edge = edge_of(request)
 
     def work(connection: Connection, now: datetime) -> Answer:
@@ -101,8 +107,8 @@ async def agree(
     request: Request, exchange: ExchangeId, body: AgreeBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """The side that has not agreed yet."""
-    command = replace(_command("agree", exchange, actor, body), terms_hash=body.terms_hash)
-    return await _step(request, actor, key, command)
+    command = replace(command_of("agree", exchange, actor, body), terms_hash=body.terms_hash)
+    return await take_step(request, actor, key, command)
 
 
 @_route("decline", "Decline the proposal")
@@ -110,7 +116,7 @@ async def decline(
     request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """The side that has not agreed yet."""
-    return await _step(request, actor, key, _command("decline", exchange, actor, body))
+    return await take_step(request, actor, key, command_of("decline", exchange, actor, body))
 
 
 @_route("counter_offer", "Propose other terms")
@@ -126,7 +132,7 @@ async def counter_offer(
     The fee is the platform's: a member cannot change it, and without `fee` it stays as it is.
     """
     edge = edge_of(request)
-    command = _command("counter_offer", exchange, actor, body)
+    command = command_of("counter_offer", exchange, actor, body)
     if actor.member_id is not None and body.terms.fee is not None:
         raise InvalidTerms(
             "The fee is for the platform to set: leave it out.", pointer="/terms/fee"
@@ -157,7 +163,7 @@ async def cancel(
     request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """Either side alone."""
-    return await _step(request, actor, key, _command("cancel", exchange, actor, body))
+    return await take_step(request, actor, key, command_of("cancel", exchange, actor, body))
 
 
 @_route("fund", "Pay: the payment is then held for nobody")
@@ -198,7 +204,7 @@ async def _pay(
             pointer="/return_url",
         )
     command = replace(
-        _command(step, exchange, actor, body),
+        command_of(step, exchange, actor, body),
         payment_method=body.payment_method,
         hosted=body.hosted,
         return_url=body.return_url,
@@ -237,7 +243,9 @@ async def abandon_payment(
     request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """The payer, to try another way to pay. If the money comes all the same, it goes back."""
-    return await _step(request, actor, key, _command("abandon_payment", exchange, actor, body))
+    return await take_step(
+        request, actor, key, command_of("abandon_payment", exchange, actor, body)
+    )
 
 
 @_route("confirm", "Confirm that a checkpoint took place")
@@ -249,8 +257,8 @@ async def confirm(
     key: KeyHeader = None,
 ) -> Response:
     """Either side, each for themselves; with both words, what hangs on it is paid."""
-    command = _command("confirm", exchange, actor, body)
-    return await _step(request, actor, key, replace(command, checkpoint=body.checkpoint))
+    command = command_of("confirm", exchange, actor, body)
+    return await take_step(request, actor, key, replace(command, checkpoint=body.checkpoint))
 
 
 @_route("withdraw_confirmation", "Take a confirmation back")
@@ -262,8 +270,8 @@ async def withdraw_confirmation(
     key: KeyHeader = None,
 ) -> Response:
     """Until the other side has confirmed."""
-    command = _command("withdraw_confirmation", exchange, actor, body)
-    return await _step(request, actor, key, replace(command, checkpoint=body.checkpoint))
+    command = command_of("withdraw_confirmation", exchange, actor, body)
+    return await take_step(request, actor, key, replace(command, checkpoint=body.checkpoint))
 
 
 @_route("enter_code", "Enter the hand-over code")
@@ -275,9 +283,9 @@ async def enter_code(
     key: KeyHeader = None,
 ) -> Response:
     """The side that was told the code in person: both confirmations at once."""
-    command = _command("enter_code", exchange, actor, body)
+    command = command_of("enter_code", exchange, actor, body)
     command = replace(command, checkpoint=body.checkpoint, code=body.code)
-    return await _step(request, actor, key, command)
+    return await take_step(request, actor, key, command)
 
 
 @_route("renew_code", "Renew a locked hand-over code")
@@ -285,7 +293,7 @@ async def renew_code(
     request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """The side that shows the code."""
-    return await _step(request, actor, key, _command("renew_code", exchange, actor, body))
+    return await take_step(request, actor, key, command_of("renew_code", exchange, actor, body))
 
 
 @_route("propose_cancellation", "Offer that everything held goes back")
@@ -293,7 +301,9 @@ async def propose_cancellation(
     request: Request, exchange: ExchangeId, body: StepBody, actor: Doer, key: KeyHeader = None
 ) -> Response:
     """Either side; the other has to accept."""
-    return await _step(request, actor, key, _command("propose_cancellation", exchange, actor, body))
+    return await take_step(
+        request, actor, key, command_of("propose_cancellation", exchange, actor, body)
+    )
 
 
 @_route("propose_settlement", "Offer an exact split")
@@ -305,9 +315,9 @@ async def propose_settlement(
     key: KeyHeader = None,
 ) -> Response:
     """Either side; the other has to accept."""
-    command = _command("propose_settlement", exchange, actor, body)
+    command = command_of("propose_settlement", exchange, actor, body)
     split = tuple(leg.to_payee for leg in body.legs)
-    return await _step(request, actor, key, replace(command, to_payee=split))
+    return await take_step(request, actor, key, replace(command, to_payee=split))
 
 
 def _answers(step: str, summary: str) -> None:
@@ -320,8 +330,8 @@ def _answers(step: str, summary: str) -> None:
         actor: Doer,
         key: KeyHeader = None,
     ) -> Response:
-        command = _command(step, exchange, actor, body)
-        return await _step(request, actor, key, replace(command, proposal_id=body.proposal))
+        command = command_of(step, exchange, actor, body)
+        return await take_step(request, actor, key, replace(command, proposal_id=body.proposal))
 
     _route(step, summary)(answer)
 

@@ -55,6 +55,7 @@ def id_schema(kind: str) -> dict[str, Any]:
 MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member"))]
 PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
+LegId = Annotated[UUID, _reader("leg"), WithJsonSchema(id_schema("leg"))]
 CaseId = Annotated[UUID, _reader("case"), WithJsonSchema(id_schema("case"))]
 EvidenceId = Annotated[UUID, _reader("evidence"), WithJsonSchema(id_schema("evidence"))]
 EvidenceRequestId = Annotated[

@@ -45,6 +45,14 @@ Email = Annotated[
     str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["rozenn@example.org"])
 ]
 Phone = Annotated[str, Field(pattern=r"^\+[0-9]{6,15}$", examples=["+33298000000"])]
+Assisted = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="Somebody helps the member, or they need more time: in a case about an "
+        "exchange of theirs both sides have longer to answer.",
+    ),
+]
 
 
 class PlatformBody(Body):
@@ -130,6 +138,7 @@ class MemberBody(Body):
     name: ShortText | None = None
     email: Email | None = None
     phone: Phone | None = None
+    assisted: Assisted = False
 
 
 class MemberChanges(Body):
@@ -141,6 +150,7 @@ class MemberChanges(Body):
     name: ShortText | None = None
     email: Email | None = None
     phone: Phone | None = None
+    assisted: Assisted = False
 
 
 class MemberOut(Answer):
@@ -155,6 +165,7 @@ class MemberOut(Answer):
     name: str | None
     email: str | None
     phone: str | None
+    assisted: bool
     created_at: datetime
     erased_at: datetime | None
 
