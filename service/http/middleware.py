@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/)[^/]*")
+_CLOSE: Final = (b"connection", b"close")
 #: Where a body is a file.
 _FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -54,6 +55,7 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
+        body = _Body(receive, headers, self._most(scope))
         began, status = time.perf_counter(), 0
 
         async def finish(message: Message) -> None:
@@ -67,6 +69,8 @@ class Edge:
                     (b"x-request-id", request_id.encode()),
                     *(header for header in _HEADERS if header[0] not in names),
                 ]
+                if body.left:
+                    message["headers"].append(_CLOSE)
             await send(message)
 
         refusal = self._refusal(scope, headers)
@@ -74,7 +78,7 @@ class Edge:
             if refusal is not None:
                 await respond(of_refusal(refusal, request_id))(scope, receive, finish)
             else:
-                await self._app(scope, _limited(receive, self._most(scope)), finish)
+                await self._app(scope, body.receive, finish)
         except ClientDisconnect:
             pass  # nobody is left to be answered
         except Exception as error:
@@ -122,17 +126,27 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"A body has {limit} bytes at most.", limit=limit)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Count a body that comes without its length, and stop it at the limit."""
-    seen = 0
+class _Body:
+    """A body as it comes: stopped at the limit, also where it did not say its length.
 
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+    ``left`` tells whether much of it was not read: then the connection is closed with the answer,
+    or the server would take in all the rest of it, to throw it away.
+    """
+
+    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+        length = headers.get("content-length", "0")
+        self.left = "transfer-encoding" in headers or not length.isdecimal() or len(length) > 4
+
+    async def receive(self) -> Message:
+        """Return the next piece, as ASGI has it."""
+        message = await self._receive()
         if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _too_large(limit)
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._limit:
+                raise _too_large(self._limit)
+            if not message.get("more_body", False):
+                self.left = False
         return message
-
-    return counted

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Thread
 from uuid import UUID
 
@@ -47,7 +48,7 @@ def _pem() -> str:
 
 
 @pytest.fixture(scope="session")
-def live_settings(database_url: str) -> Settings:
+def live_settings(database_url: str, run_folder: Path, worker: int) -> Settings:
     """Settings of an instance without a broker: nothing here waits for the worker."""
     return Settings(
         database_url=database_url,
@@ -55,6 +56,7 @@ def live_settings(database_url: str) -> Settings:
         code_key=SecretStr("the secret of a test instance, long enough"),
         operator_key=SecretStr(OPERATOR),
         log_level="critical",
+        files_url=str(run_folder / f"files-{worker}"),
     )
 
 

@@ -43,7 +43,7 @@ def new_signing_key() -> str:
 
 
 @pytest.fixture(scope="session")
-def app_settings(database_url: str, redis_url: str, run_folder: Path) -> Settings:
+def app_settings(database_url: str, redis_url: str, run_folder: Path, worker: int) -> Settings:
     """Return the settings of the application under test."""
     return Settings(
         database_url=database_url,
@@ -52,7 +52,7 @@ def app_settings(database_url: str, redis_url: str, run_folder: Path) -> Setting
         operator_key=SecretStr(OPERATOR_KEY),
         signing_key=SecretStr(new_signing_key()),
         code_key=SecretStr("the secret of a test instance, long enough"),
-        files_url=str(run_folder / "files"),
+        files_url=str(run_folder / f"files-{worker}"),  # a database has its own
     )
 
 
