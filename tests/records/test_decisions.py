@@ -160,6 +160,27 @@ def test_goods_that_come_back_end_a_case_whose_decision_was_told_before(
     assert told["decision"]["reasons"] == TEXT
 
 
+def test_a_decision_that_a_disputed_return_has_undone_is_not_the_one_that_ends_the_case(
+    court: Court, published: Callable[[], Keys]
+) -> None:
+    case = court.claimed(reason=REASONS["damaged"])
+    court.now = case.due_at
+    case = court.act(case, "end_talk")
+    case = court.written(case, Outcome.RETURN_THEN_REFUND)
+    court.now = case.due_at
+    case = court.act(case, "end_appeal_time")
+    case = court.act(case, "mark_returned", after=DAY, member_id=case.payer_id)
+    court.now = case.due_at
+    case = court.act(case, "end_return")
+    with pytest.raises(NotDecided):
+        court.decision(case)
+    case = court.written(case, Outcome.CANNOT_DECIDE)  # which nobody has read yet
+    court.now = case.decide_by
+    case = court.act(case, "reach_limit")
+    told = said(court, case, published)
+    assert (told["ended_by"], told["decision"]) == ("limit_reached", None)
+
+
 def test_a_claim_that_was_withdrawn_shares_nothing_out(
     court: Court, published: Callable[[], Keys]
 ) -> None:

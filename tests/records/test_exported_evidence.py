@@ -77,6 +77,8 @@ def test_each_place_of_the_evidence_that_is_changed_is_found(
         [pieces[0] | {"deleted": True}, *pieces[1:]],
         [pieces[0] | {"file": {"hash": "a" * 64}}, *pieces[1:]],
         [pieces[0] | {"data": {"more": 1}}, *pieces[1:]],
+        [pieces[0] | {"more": 1}, *pieces[1:]],
+        [{name: one for name, one in pieces[0].items() if name != "text"}, *pieces[1:]],
     ]
     for listed in wrong:
         with pytest.raises(NotGenuine):

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 import pytest
@@ -16,11 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jose import jws
 from sqlalchemy import Engine
 
+from disputes import hand_over, journal
+from disputes.commands import Entry
+from disputes.journal import Line
 from disputes.model import Case
 from disputes.outcomes import Outcome
 from service.db import SYSTEM, transaction
 from service.records import keys, verify
 from service.records.verify import Keys, NotGenuine
+from tests.disputes.people import SEED
 from tests.http.conftest import new_signing_key
 from tests.records.lives import SEALER, Court
 
@@ -214,15 +219,26 @@ def test_how_it_was_deliberated_is_kept_back_from_the_sides_and_proven_all_the_s
         {"type": "decided"},
         {"case_id": str(case.subject_id)},
     ):
-        journal = list(sides["journal"])
-        journal[place] = journal[place] | change
+        lines = list(sides["journal"])
+        lines[place] = lines[place] | change
         with pytest.raises(NotGenuine):
-            verify.verify_export(sides | {"journal": journal}, known)
+            verify.verify_export(sides | {"journal": lines}, known)
     # A line in place of one that is withheld has to be the one that was there.
-    journal = list(sides["journal"])
-    journal[place] = whole["journal"][place] | {"actor": "payer"}
+    lines = list(sides["journal"])
+    lines[place] = whole["journal"][place] | {"actor": "payer"}
     with pytest.raises(NotGenuine):
-        verify.verify_export(sides | {"journal": journal}, known)
+        verify.verify_export(sides | {"journal": lines}, known)
+
+
+def test_why_a_mediator_stepped_back_is_theirs(court: Court) -> None:
+    case = court.claimed()
+    assert case.mediator_id is not None
+    with court.people.everywhere() as connection:
+        hand_over.decline(
+            connection, court.platform_id, case.id, case.mediator_id, "She is ill.", SEED, court.now
+        )
+    assert b"She is ill." in orjson.dumps(court.export(case, whole=True))
+    assert b"She is ill." not in orjson.dumps(court.export(case))
 
 
 def test_an_export_of_a_case_that_goes_on_is_proven_as_far_as_it_went(
@@ -278,6 +294,28 @@ def test_each_place_of_an_export_that_is_changed_is_found(
     verify.verify_export(export, known)
 
 
+def test_a_line_that_somebody_chained_on_is_none_of_the_signed_ones(
+    court: Court, published: Callable[[], Keys]
+) -> None:
+    export, known = court.export(court.closed()), published()
+    last = Line(
+        UUID(export["journal"][-1]["case_id"]),
+        len(export["journal"]),
+        court.now,
+        "closed",
+        "clock",
+        {},
+        b"",
+        bytes.fromhex(export["journal"][-1]["hash"]),
+    )
+    [more] = journal.chain(
+        last.case_id, [Entry("decided", "clock")], last.sequence, last.hash, court.now
+    )
+    forgery = export | {"journal": [*export["journal"], verify.line_as_said(more)]}
+    with pytest.raises(NotGenuine, match="other lines than"):
+        verify.verify_export(forgery, known)
+
+
 def test_a_journal_that_was_cut_swapped_or_written_anew_is_found(
     court: Court, published: Callable[[], Keys]
 ) -> None:
@@ -298,9 +336,9 @@ def test_a_journal_that_was_cut_swapped_or_written_anew_is_found(
         [whole[0] | {"more": 1}, *whole[1:]],
         [whole[0] | {"data": {"x": 2**70}}, *whole[1:]],
     ]
-    for journal in journals:
+    for lines in journals:
         with pytest.raises(NotGenuine):
-            verify.verify_export(export | {"journal": journal}, known)
+            verify.verify_export(export | {"journal": lines}, known)
     for part in ("decision", "extract", "file"):
         with pytest.raises(NotGenuine):
             verify.verify_export(export | {part: elsewhere[part]}, known)
