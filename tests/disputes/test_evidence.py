@@ -29,6 +29,7 @@ from disputes.model import Case, Stage
 from disputes.outcomes import Outcome, Side
 from disputes.reasons import REASONS, SILENCE, missing
 from disputes.refusals import CaseClosed, CaseNotFound, NotNowInCase, NotYourCase
+from service.ids import uuid7
 from tests.disputes.people import DAY, HOUR, NOW, People, a_case, a_ruling
 
 PHOTO = StoredFile("a" * 64, "b" * 64, "image/jpeg", 1_000)
@@ -51,7 +52,7 @@ def bring(
     if sort == "text":
         more.setdefault("text", "It never came.")
     with people.inside() as connection:
-        new = New(uuid4(), case.id, sort, by, "member" if by else "platform", **more)
+        new = New(uuid7(), case.id, sort, by, "member" if by else "platform", **more)
         return evidence.add(connection, people.platform_id, new, now)
 
 
@@ -70,7 +71,7 @@ def ask(
 ) -> requests.Request:
     with people.inside() as connection:
         held = evidence.open_case(connection, people.platform_id, case.id, lock=True)
-        return requests.ask(connection, held, uuid4(), mediator, side, what, now)
+        return requests.ask(connection, held, uuid7(), mediator, side, what, now)
 
 
 def close(people: People, case: Case, now: datetime) -> Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,7 +19,7 @@ NOW = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
 PERSON = {"name": "Anne Le Goff", "email": "anne@example.org", "phone": "+33612345678"}
 
 
-def _create(engine: Engine, platform_id: UUID, external_id: str, **more: str) -> Member:
+def _create(engine: Engine, platform_id: UUID, external_id: str, **more: Any) -> Member:
     with transaction(engine, platform_id) as connection:
         return members.create(connection, platform_id, external_id, NOW, **more)
 
