@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from disputes.model import Cause, Stage
+from disputes.recusal import Part
 from ledger.refusals import Refusal
 
 
@@ -223,3 +224,30 @@ def waiting(
     )
     values = {"limit": limit, "platforms": None if platforms is None else list(platforms)}
     return [(row.platform_id, row.id) for row in connection.execute(query, values)]
+
+
+def part_in(connection: Connection, mediator_id: UUID, case_id: UUID) -> tuple[UUID, Part] | None:
+    """Return a case's platform and one's own part in it, or None: it is not (any more) theirs."""
+    query = text(
+        "SELECT platform_id, part FROM disputes.assignment WHERE mediator_id = :mediator_id "
+        "AND case_id = :case_id AND ended_at IS NULL"
+    )
+    values = {"mediator_id": mediator_id, "case_id": case_id}
+    row = connection.execute(query, values).one_or_none()
+    return None if row is None else (row.platform_id, Part(row.part))
+
+
+def supervised(connection: Connection, mediator_id: UUID, case_id: UUID) -> UUID | None:
+    """Return the platform of a case that a supervisor may see, or None.
+
+    Raises:
+        SupervisorOnly: without the role.
+    """
+    _check_supervisor(connection, mediator_id)
+    query = text(
+        "SELECT c.platform_id FROM disputes.case AS c "  # noqa: S608 - our own conditions
+        f"WHERE c.id = :case_id AND {_SERVED} AND {_UNTIED}"
+    )
+    values = {"mediator_id": mediator_id, "case_id": case_id}
+    found: UUID | None = connection.execute(query, values).scalar_one_or_none()
+    return found

@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ from service import db
 from service.config import Settings
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+#: Nobody has been writing one file for so long.
+_UNFINISHED: Final = timedelta(days=7)
 _OWNER: Final = "owner"
 _LOCAL: Final = frozenset({"file", "local"})
 
@@ -130,7 +132,7 @@ class Files:
     def older_than(self, before: datetime) -> Iterator[str]:
         """Yield the hash of each file that was last written before ``before``.
 
-        Pieces of files that were never finished are removed on the way.
+        Pieces of files that were never finished are removed on the way, a week later.
         """
         db.outside_transaction()
         try:
@@ -138,12 +140,10 @@ class Files:
         except FileNotFoundError:
             return
         for path, about in found.items():
-            if _written(about) >= before:
-                continue
-            name = path.rsplit("/", 1)[-1]
-            if _HASH.fullmatch(name):
+            name, written = path.rsplit("/", 1)[-1], _written(about)
+            if _HASH.fullmatch(name) and written < before:
                 yield name
-            elif name.endswith(".part"):
+            elif name.endswith(".part") and written < before - _UNFINISHED:
                 with suppress(FileNotFoundError):
                     self._system.rm_file(path)
 

@@ -196,7 +196,7 @@ def test_a_sandbox_that_is_ahead_deletes_by_its_own_clock(people: People, files:
     assert not files.has(hash_)
 
 
-def test_a_file_without_a_row_is_swept_the_next_day_and_pieces_of_files_with_it(
+def test_a_file_without_a_row_is_swept_the_next_day_and_pieces_of_files_a_week_later(
     people: People, folder: Path
 ) -> None:
     files, real = Files(str(folder)), datetime.now(UTC)
@@ -212,6 +212,8 @@ def test_a_file_without_a_row_is_swept_the_next_day_and_pieces_of_files_with_it(
     later = real + evidence_sweep.UNNAMED + timedelta(minutes=1)
     evidence_sweep.run(people.engine, files, later)
     assert not files.has(unnamed)
+    assert piece.exists()
+    evidence_sweep.run(people.engine, files, later + timedelta(days=7))
     assert not piece.exists()
     assert files.has(named)
     assert stranger.exists()

@@ -20,6 +20,7 @@ from tests.http.client import Api, Server, at_once, problem
 #: events, which carry an id of their own.
 HARMLESS = {
     "create_member_token",
+    "calculate_effect",
     "quote_exchange",
     "check_stripe_connection",
     "test_webhook_endpoint",

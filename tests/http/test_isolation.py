@@ -75,6 +75,19 @@ MEDIATOR: Final = {
     "ask_for_evidence",
     "sign_out_mediator",
     "change_mediator_password",
+    "list_case_queue",
+    "list_short_reviews",
+    "claim_next_case",
+    "get_desk_case",
+    "calculate_effect",
+    "propose_to_both",
+    "decide_case",
+    "vote_on_appeal",
+    "agree_with_decision",
+    "send_decision_back",
+    "lift_flag",
+    "decline_case",
+    "decide_short_reviews",
     "get_decision_of_own_case",
     "export_own_case",
     "publish_precedent",
@@ -91,8 +104,19 @@ _SALE: Final = {
     "title": "A bicycle",
     "legs": [{"role": "price", "amount": {"amount": 6500, "unit": "EUR"}}],
 }
+_DECISION: Final = {"outcome": "to_payer", "reason_code": "facts", "reasons": "x" * 100}
 #: A body that passes every check of form, for each operation that takes one.
 BODIES: Final[dict[str, Callable[[str], Any]]] = {
+    "calculate_effect": lambda _m: {"outcome": "to_payer"},
+    "propose_to_both": lambda _m: {"outcome": "to_payer", "text": "x"},
+    "decide_case": lambda _m: _DECISION,
+    "vote_on_appeal": lambda _m: _DECISION,
+    "send_decision_back": lambda _m: {"reason": "x"},
+    "lift_flag": lambda _m: {"reason_code": "facts", "reasons": "x" * 100},
+    "decline_case": lambda _m: {"reason": "x"},
+    "decide_short_reviews": lambda _m: {
+        "decisions": [{"case": "cs_0001j5x7v4e9tsmwd8w1c9xk5v", **_DECISION}]
+    },
     "create_platform": lambda _m: {"name": "Another"},
     "record_outage": lambda _m: {
         "kind": "mail",
