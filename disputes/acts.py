@@ -22,6 +22,7 @@ from disputes.refusals import (
     NotNowInCase,
     NotYourCase,
     NotYourTurn,
+    StaleCase,
     TooSoon,
 )
 from disputes.steps import BY_NAME, By, Step
@@ -82,6 +83,8 @@ def take(case: Case, command: Command, now: datetime) -> Move:
         Refusal: why not; nothing is to be written then.
     """
     step = BY_NAME[command.step]
+    if command.expected_version not in {None, case.version}:
+        raise StaleCase("The case has changed since you read it.", version=case.version)
     check(case, step, command, now)
     move = _ACTS[step.name](case, command, now)
     assert move.case.stage in step.to, (step.name, move.case.stage)

@@ -36,6 +36,8 @@ class Command:
     needs_second: bool = False
     #: Of an offer: what is given beside what is disputed.
     extra: Extra | None = None
+    #: Of the case as it was read: a step that was meant for another is refused.
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ class NotNowInCase(Refusal):
     code = "not_now_in_case"
 
 
+class StaleCase(Refusal):
+    """The case has changed since the version that the step was meant for."""
+
+    code = "stale_version"
+
+
 class TooSoon(Refusal):
     """The step may be taken later, not yet."""
 
@@ -63,6 +69,12 @@ class ReasonsMissing(Refusal):
     """A decision without reasons that both sides can read."""
 
     code = "reasons_missing"
+
+
+class GroundMissing(Refusal):
+    """An appeal for nothing that other people would look at again."""
+
+    code = "appeal_ground_missing"
 
 
 class ChallengeUsed(Refusal):

@@ -27,7 +27,13 @@ from disputes.commands import (
 )
 from disputes.model import Appeal, Case, Cause, Ruling, Stage
 from disputes.outcomes import UNUSUAL, Outcome, effect
-from disputes.refusals import AlreadyVoted, ChallengeUsed, NotNowInCase, ReasonsMissing
+from disputes.refusals import (
+    AlreadyVoted,
+    ChallengeUsed,
+    GroundMissing,
+    NotNowInCase,
+    ReasonsMissing,
+)
 
 #: The reasons of a decision have at least so many characters: both sides are to understand them.
 LEAST_REASONS: Final = 100
@@ -36,6 +42,8 @@ LEAST_REASONS: Final = 100
 REASON_CODES: Final = frozenset(
     {"evidence", "facts", "terms", "not_proven", "no_show", "no_answer", "deceit"}
 )
+#: What other people look again for. To be of another mind than who decided is none of it.
+GROUNDS: Final = frozenset({"new_evidence", "procedure"})
 
 
 def _ruling(case: Case, command: Command, now: datetime) -> Ruling:
@@ -139,6 +147,12 @@ def appeal(case: Case, command: Command, now: datetime) -> Move:
     assert command.member_id is not None
     side = case.side_of(command.member_id)
     assert side is not None
+    if command.reason_code not in GROUNDS or not command.text.strip():
+        raise GroundMissing(
+            f"Say which it is ({', '.join(sorted(GROUNDS))}), and what is new or went wrong.",
+            pointer="/ground" if command.reason_code not in GROUNDS else "/text",
+            grounds=sorted(GROUNDS),
+        )
     appeal = Appeal(side, command.reason_code, command.text, now)
     before = {one for one in (case.mediator_id, case.second_id) if one is not None}
     entered = replace(enter(case, Stage.APPEAL, now), appeal=appeal, left=case.left | before)

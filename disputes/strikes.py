@@ -7,6 +7,7 @@ to answer. The claim is opened, and the end of direct talk brings a mediator, as
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from disputes.model import Case
+from disputes.model import Case, Stage
+from disputes.outcomes import Side
 from disputes.refusals import NotYourCase
 from ledger.refusals import Refusal
 
@@ -165,3 +167,41 @@ def check_call(
             "After several claims in bad faith the other side has more time to answer first.",
             from_when=from_when.isoformat(),
         )
+
+
+_HELD_BACK: Final = text(
+    "SELECT w.case_id FROM unnest(CAST(:cases AS uuid[]), CAST(:members AS uuid[]), "
+    "CAST(:opened AS timestamptz[])) AS w(case_id, member_id, opened_at) "
+    "JOIN disputes.strike AS s ON s.platform_id = :platform_id AND s.member_id = w.member_id "
+    "AND s.at <= w.opened_at AND s.at > w.opened_at - CAST(:within AS interval) "
+    "AND s.expires_at > w.opened_at AND (s.lifted_at IS NULL OR s.lifted_at > w.opened_at) "
+    "GROUP BY w.case_id HAVING count(*) >= :strikes"
+)
+
+
+def held_back(
+    connection: Connection,
+    platform_id: UUID,
+    cases: Collection[Case],
+    now: datetime,
+    rule: Rule = RULE,
+) -> frozenset[UUID]:
+    """Return the cases to which :func:`check_call` would not let the claimant call anybody now."""
+    waiting = [
+        one
+        for one in cases
+        if one.claimant is not None and one.stage is Stage.TALK and now < one.opened_at + rule.wait
+    ]
+    if not waiting:
+        return frozenset()
+    values = {
+        "platform_id": platform_id,
+        "cases": [one.id for one in waiting],
+        "members": [
+            one.payer_id if one.claimant is Side.PAYER else one.payee_id for one in waiting
+        ],
+        "opened": [one.opened_at for one in waiting],
+        "within": rule.within,
+        "strikes": rule.strikes,
+    }
+    return frozenset(connection.scalars(_HELD_BACK, values))

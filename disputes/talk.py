@@ -40,7 +40,10 @@ def make_offer(case: Case, command: Command, now: datetime) -> Move:
 
 
 def drop_offer(case: Case, command: Command, _now: datetime) -> Move:
-    """Take an offer back, or say no to it."""
+    """Take an offer back, or say no to it; one that is named must be the open one."""
+    assert case.offer is not None
+    if command.about not in {None, case.offer.id}:
+        raise NothingOpen("This offer is no longer open: another has taken its place.")
     type_ = "offer_withdrawn" if command.step == "withdraw_offer" else "offer_rejected"
     return Move(replace(case, offer=None), [Entry(type_, actor_of(case, command))])
 

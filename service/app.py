@@ -20,6 +20,7 @@ from service.http.edge import Edge as RouteEdge
 from service.http.middleware import Edge
 from service.http.routes import (
     books,
+    cases,
     chargebacks,
     claims,
     events,
@@ -61,6 +62,7 @@ ROUTERS = (
     exchanges.router,
     steps.router,
     claims.router,
+    cases.router,
     payments.router,
     chargebacks.router,
     returns.router,

@@ -44,6 +44,7 @@ PREFIXES: Final = {
     "mediator": "md",
     "sign_in_session": "sis",
     "case": "cs",
+    "offer": "of",
     "evidence": "ev",
     "evidence_request": "evr",
     "precedent": "pr",

@@ -47,6 +47,8 @@ CREATE TABLE disputes.case (
 -- One open case for each subject.
 CREATE UNIQUE INDEX uq_case_open ON disputes.case (platform_id, subject_id) WHERE closed_at IS NULL;
 CREATE INDEX ix_case_subject ON disputes.case (platform_id, subject_id, id);
+CREATE INDEX ix_case_payer_id ON disputes.case (platform_id, payer_id, id);
+CREATE INDEX ix_case_payee_id ON disputes.case (platform_id, payee_id, id);
 CREATE INDEX ix_case_due_at ON disputes.case (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX ix_case_mediator_id ON disputes.case (mediator_id, due_at) WHERE closed_at IS NULL;
 CALL service.make_tenant_table('disputes.case', 'SELECT, INSERT, UPDATE');

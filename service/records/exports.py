@@ -22,8 +22,9 @@ from service.records.verify import EXPORT, line_as_said, line_withheld, piece_as
 from service.sealing import Sealer
 
 #: What the two sides read of the journal. How those who decided came to it, and why somebody asked
-#: not to be on the case, is theirs: of other lines there is the place in the chain alone.
-SHOWN: Final = (TOLD - {"declined"}) | {"appeal_time_over", "appeal_not_heard"}
+#: not to be on the case or may not be, is theirs: of other lines there is the place in the chain
+#: alone.
+SHOWN: Final = (TOLD - {"declined", "nobody_eligible"}) | {"appeal_time_over", "appeal_not_heard"}
 
 
 def export(

@@ -273,7 +273,9 @@ def test_an_appeal_at_the_last_second_is_heard_by_three_others() -> None:
 
 def test_a_panel_that_does_not_agree_leaves_the_decision_as_it_stands() -> None:
     case = decided()
-    appealed = step(case, "appeal", case.stage_since, member_id=PAYER, text="…")
+    appealed = step(
+        case, "appeal", case.stage_since, member_id=PAYER, text="…", reason_code="procedure"
+    )
     assert appealed.appeal is not None
     line = case.lines[0].id
     for part, one in enumerate(appealed.appeal.panel, start=1):

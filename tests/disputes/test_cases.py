@@ -120,7 +120,15 @@ def test_what_was_written_is_read_back_as_it_was_at_every_stage(
     assert case.stage is Stage.SECOND_LOOK
     assert read(connection, case) == case
     case = step(connection, case, "agree_with", at, mediator_id=case.second_id)
-    case = step(connection, case, "appeal", at, member_id=case.payee_id, text="New photos.")
+    case = step(
+        connection,
+        case,
+        "appeal",
+        at,
+        member_id=case.payee_id,
+        text="New photos.",
+        reason_code="new_evidence",
+    )
     assert case.appeal is not None
     assert len(case.appeal.panel) == 1, "less than is heard by three"
     vote = {"outcome": Outcome.TO_PAYEE, "reason_code": "evidence", "text": WHY}

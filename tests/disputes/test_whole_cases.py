@@ -105,7 +105,13 @@ def test_five_people_decide_one_case_and_each_is_free_again_when_their_part_is_d
     case = act(people, case, NOW + DAY, "agree_with", mediator_id=case.second_id)
     assert (case.stage, open_parts(people, case)) == (Stage.APPEALABLE, {})
     case = act(
-        people, case, NOW + 2 * DAY, "appeal", member_id=case.payee_id, reason_code="procedure"
+        people,
+        case,
+        NOW + 2 * DAY,
+        "appeal",
+        member_id=case.payee_id,
+        reason_code="procedure",
+        text="Not asked.",
     )
     assert case.appeal is not None
     assert open_parts(people, case) == dict.fromkeys(case.appeal.panel, "panel")

@@ -205,6 +205,13 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "reject_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "withdraw_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
     "claim": lambda m: {"member": m, "reason": "damaged"},
+    "make_offer": lambda m: {"member": m, "outcome": "to_payer"},
+    "withdraw_offer": lambda m: {"member": m, "offer": encode("offer", uuid7())},
+    "reject_offer": lambda m: {"member": m, "offer": encode("offer", uuid7())},
+    "accept_offer": lambda m: {"member": m, "offer": encode("offer", uuid7())},
+    "accept_case_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+    "reject_case_proposal": lambda m: {"member": m, "proposal": encode("proposal", uuid7())},
+    "appeal": lambda m: {"member": m, "ground": "new_evidence", "text": "x"},
     "flag": lambda _m: {"text": "x"},
 }
 _NAMED: Final = (

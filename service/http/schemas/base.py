@@ -57,6 +57,7 @@ PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
 LegId = Annotated[UUID, _reader("leg"), WithJsonSchema(id_schema("leg"))]
 CaseId = Annotated[UUID, _reader("case"), WithJsonSchema(id_schema("case"))]
+OfferId = Annotated[UUID, _reader("offer"), WithJsonSchema(id_schema("offer"))]
 EvidenceId = Annotated[UUID, _reader("evidence"), WithJsonSchema(id_schema("evidence"))]
 EvidenceRequestId = Annotated[
     UUID, _reader("evidence_request"), WithJsonSchema(id_schema("evidence_request"))
