@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from service import clock, db
+from service.http import accounts
 from service.http.edge import Edge, edge_of, json_response
 from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
@@ -26,35 +24,14 @@ from service.http.schemas.mediators import (
     TakeUpOut,
 )
 from service.ids import encode
-from service.mediators import accounts, passwords, sessions, sign_in, throttle, totp
+from service.mediators import sessions
 from service.mediators.accounts import Invitation
 from service.mediators.sessions import Session
-from service.sealing import Sealer
 
 router = APIRouter(prefix="/v1/mediation", tags=["Mediation"], route_class=StrictRoute)
 
-T = TypeVar("T")
 AnyMediator = Annotated[Neutral, Depends(mediator_of())]
 InvitationToken = Annotated[str, Path(min_length=1, max_length=200)]
-
-#: Each hash takes 64 MiB and a core: no more of them at once, however many ask.
-_HASHING: Final = ThreadPoolExecutor(2, thread_name_prefix="hashing")
-
-
-async def _hashing(work: Callable[[], T]) -> T:
-    """Run what hashes a password away from the loop, and outside of every transaction."""
-    db.outside_transaction()
-    return await asyncio.get_running_loop().run_in_executor(_HASHING, work)
-
-
-def _sealer(edge: Edge) -> Sealer:
-    secret = edge.settings.code_key
-    assert secret is not None  # the application does not start without it
-    return Sealer(secret.get_secret_value())
-
-
-def _prefix(request: Request) -> str:
-    return throttle.prefix(None if request.client is None else request.client.host)
 
 
 def _session(edge: Edge, session: Session, now: datetime) -> dict[str, Any]:
@@ -105,17 +82,9 @@ async def sign_in_mediator(request: Request, body: SignInBody) -> Response:
     What was wrong is not told. After some failures there is a wait (`Retry-After`), which grows;
     it is counted for the network that you come from, so that nobody else's tries keep you out.
     """
-    edge, now, prefix = edge_of(request), clock.now(), _prefix(request)
-    attempt = await edge.run(db.SYSTEM, lambda c: sign_in.begin(c, body.email, prefix, now))
-    shown = await _hashing(
-        lambda: sign_in.check(_sealer(edge), attempt, body.password, body.code, now)
-    )
-    session = await edge.run(db.SYSTEM, lambda c: sign_in.finish(c, attempt, shown, now))
-    if session is None:
-        raise sign_in.SignInRefused(
-            "Address, password and code do not fit together, or the code was used before."
-        )
-    return json_response(_session(edge, session, now))
+    edge, network = edge_of(request), accounts.network_of(request)
+    session = await accounts.open_session(edge, network, body.email, body.password, body.code)
+    return json_response(_session(edge, session, clock.now()))
 
 
 @router.post(
@@ -147,11 +116,7 @@ async def refresh_mediator_session(request: Request, body: RefreshBody) -> Respo
 )
 async def sign_out_mediator(request: Request, me: AnyMediator) -> Response:
     """Its tokens open nothing from here on, here and in every other process."""
-    now = clock.now()
-    await edge_of(request).run(
-        db.SYSTEM,
-        lambda c: sessions.end(c, me.mediator_id, "signed_out", now, only=me.session_id),
-    )
+    await accounts.end_session(edge_of(request), me)
     return Response(status_code=204)
 
 
@@ -181,14 +146,8 @@ async def change_mediator_password(
 
     Every other session of the mediator ends; this one goes on.
     """
-    edge, now, prefix = edge_of(request), clock.now(), _prefix(request)
-    attempt = await edge.run(db.SYSTEM, lambda c: sign_in.begin(c, me.seen.email, prefix, now))
-    new = await _hashing(
-        lambda: sign_in.new_password(attempt, body.current_password, body.password)
-    )
-    await edge.run(
-        db.SYSTEM, lambda c: sign_in.change_password(c, attempt, new, me.session_id, now)
-    )
+    edge, network = edge_of(request), accounts.network_of(request)
+    await accounts.change_password(edge, network, me, body.current_password, body.password)
     return json_response(_own(me))
 
 
@@ -207,18 +166,10 @@ async def take_up_invitation(
 
     Until then the first step can be taken again, which changes both.
     """
-    edge, now = edge_of(request), clock.now()
-    sealer = _sealer(edge)
+    edge = edge_of(request)
     if body.code is not None:
-        code, prefix = body.code, _prefix(request)
-        opened = await edge.run(
-            db.SYSTEM, lambda c: accounts.confirm(c, sealer, token, code, prefix, now)
-        )
+        network = accounts.network_of(request)
+        opened = await accounts.confirm(edge, network, token, body.code)
         return json_response(_taken_up(opened, "account_open"))
-    password = body.password or ""
-    invitation = await edge.run(db.SYSTEM, lambda c: accounts.find(c, token, now))
-    passwords.check(password, invitation.name, invitation.email)
-    hash_ = await _hashing(lambda: passwords.hash_(password))
-    secret = totp.new_secret()
-    await edge.run(db.SYSTEM, lambda c: accounts.choose(c, sealer, token, hash_, secret, now))
-    return json_response(_taken_up(invitation, "code_awaited", totp.uri(secret, invitation.email)))
+    invitation, uri = await accounts.choose(edge, token, body.password or "")
+    return json_response(_taken_up(invitation, "code_awaited", uri))

@@ -19,13 +19,11 @@ from disputes.model import Case, Cause, Stage
 from disputes.outcomes import AGREEABLE, Outcome
 from disputes.queue import Filters, Sort, Ticket, Whose
 from disputes.recusal import Part
-from disputes.refusals import CaseNotFound
 from ledger.refusals import Refusal
 from service import db
-from service.exchanges import cases
-from service.exchanges.decide import Rules
 from service.http import problems, shown_desk
-from service.http.edge import Edge, edge_of, json_response, request_id
+from service.http.case_desk import mine, take
+from service.http.edge import edge_of, json_response, request_id
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
@@ -155,18 +153,6 @@ async def list_short_reviews(
     return page(request, found, limit, shown_desk.ticket, _position)
 
 
-def _mine(connection: Connection, case_id: UUID, me: Neutral) -> tuple[Case, Part | None]:
-    """Return a case that is theirs, or one that they supervise; to anybody else there is none."""
-    found = queue.part_in(connection, me.mediator_id, case_id)
-    part = None if found is None else found[1]
-    platform_id = None if found is None else found[0]
-    if platform_id is None and "supervisor" in me.roles:
-        platform_id = queue.supervised(connection, me.mediator_id, case_id)
-    if platform_id is None:
-        raise CaseNotFound("No case with this id is yours.")
-    return cases.find(connection, platform_id, case_id), part
-
-
 def _shown(connection: Connection, found: Case, me: Neutral, part: Part | None) -> dict[str, Any]:
     now = moment_on(connection, found.platform_id)
     lines = journal.read(connection, found.platform_id, found.id)
@@ -206,7 +192,7 @@ async def get_desk_case(request: Request, case: CaseId, me: Me) -> Response:
     """What was agreed and asked, what happened, and what you can do. Sides have no names here."""
 
     def work(connection: Connection) -> dict[str, Any]:
-        found, part = _mine(connection, case, me)
+        found, part = mine(connection, case, me)
         return _shown(connection, found, me, part)
 
     return json_response(await edge_of(request).run(db.SYSTEM, work))
@@ -223,20 +209,13 @@ async def calculate_effect(request: Request, case: CaseId, body: EffectBody, me:
     """For each leg, and summed by unit to exactly what is disputed. Nothing moves."""
 
     def work(connection: Connection) -> dict[str, Any]:
-        found, _ = _mine(connection, case, me)
+        found, _ = mine(connection, case, me)
         asked = Command("decide", found.id, outcome=body.outcome, split=body.parts())
         open_to = AGREEABLE | {Outcome(one["outcome"]) for one in found.file["outcomes"]}
         outcome, to_payee = effect_of(found, asked, open_to)
         return shown_desk.effect(outcome, found.lines, to_payee)
 
     return json_response(await edge_of(request).run(db.SYSTEM, work))
-
-
-def _take(connection: Connection, edge: Edge, found: Case, command: Command) -> Case | Refusal:
-    now = moment_on(connection, found.platform_id, hold=True)
-    rules = Rules(now, edge.codes)
-    (outcome,) = cases.act(connection, found.platform_id, [(found.id, command)], rules)
-    return outcome
 
 
 async def _step(
@@ -247,8 +226,8 @@ async def _step(
     command = Command(step, uuid7(), mediator_id=me.mediator_id, **said)
 
     def work(connection: Connection, _now: datetime) -> Answer:
-        found, part = _mine(connection, case, me)
-        outcome = _take(connection, edge, found, command)
+        found, part = mine(connection, case, me)
+        outcome = take(connection, edge, found, command)
         if isinstance(outcome, Refusal):
             raise outcome
         return Answer(_shown(connection, outcome, me, part))
@@ -339,7 +318,7 @@ async def decline_case(
     edge = edge_of(request)
 
     def work(connection: Connection, _now: datetime) -> Answer:
-        found, _ = _mine(connection, case, me)
+        found, _ = mine(connection, case, me)
         now = moment_on(connection, found.platform_id, hold=True)
         key_ = (connection, found.platform_id, case, me.mediator_id)
         moved = hand_over.decline(*key_, body.reason, os.urandom(32), now)
@@ -365,8 +344,8 @@ async def decide_short_reviews(
 
     def one(connection: Connection, case_id: UUID, command: Command) -> Case | Refusal:
         try:
-            found, _ = _mine(connection, case_id, me)
-            return _take(connection, edge, found, command)
+            found, _ = mine(connection, case_id, me)
+            return take(connection, edge, found, command)
         except Refusal as refusal:
             return refusal
 

@@ -1,0 +1,43 @@
+"""Cases as neutrals meet them: which are theirs, and how a step of one is taken."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from disputes import queue
+from disputes.commands import Command
+from disputes.model import Case
+from disputes.recusal import Part
+from disputes.refusals import CaseNotFound
+from ledger.refusals import Refusal
+from service.exchanges import cases
+from service.exchanges.decide import Rules
+from service.http.edge import Edge
+from service.http.mediator_auth import Neutral
+from service.http.moment import moment_on
+
+
+def mine(connection: Connection, case_id: UUID, me: Neutral) -> tuple[Case, Part | None]:
+    """Return a case that is theirs, or (without a part) one that they supervise.
+
+    Raises:
+        CaseNotFound: to anybody else there is none.
+    """
+    found = queue.part_in(connection, me.mediator_id, case_id)
+    part = None if found is None else found[1]
+    platform_id = None if found is None else found[0]
+    if platform_id is None and "supervisor" in me.roles:
+        platform_id = queue.supervised(connection, me.mediator_id, case_id)
+    if platform_id is None:
+        raise CaseNotFound("No case with this id is yours.")
+    return cases.find(connection, platform_id, case_id), part
+
+
+def take(connection: Connection, edge: Edge, found: Case, command: Command) -> Case | Refusal:
+    """Take a step of a case, at its platform's time."""
+    now = moment_on(connection, found.platform_id, hold=True)
+    rules = Rules(now, edge.codes)
+    (outcome,) = cases.act(connection, found.platform_id, [(found.id, command)], rules)
+    return outcome
