@@ -17,9 +17,7 @@ from service.ids import decode, encode
 from service.platforms import keys, platforms
 from service.platforms.scopes import SCOPES
 
-_FILE: Final = "demo.json"
 _LABEL: Final = "made by the command line"
-_NAME: Final = "Demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,24 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The sandbox of the demo platform and a key to it."""
+    """The sandbox of a demo platform and a key to it."""
 
     platform: str
     api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A demo platform: its name, and the file in the home that keeps its key."""
+
+    name: str
+    file: str
+
+
+#: What a newcomer tries things on.
+DEMO: Final = Place("Demo", "demo.json")
+#: Where the play of a dispute is given: its clock is moved each time.
+DISPUTE: Final = Place("Demo of a dispute", "demo-dispute.json")
 
 
 def open_platform(engine: Engine, name: str, now: datetime) -> Opened:
@@ -51,20 +63,20 @@ def open_platform(engine: Engine, name: str, now: datetime) -> Opened:
     )
 
 
-def demo(home: Home, engine: Engine, now: datetime) -> Demo:
-    """Return the demo platform and its key, kept 0600 in the home; create what is not there.
+def demo(home: Home, engine: Engine, now: datetime, place: Place = DEMO) -> Demo:
+    """Return a demo platform and its key, kept 0600 in the home; create what is not there.
 
     The key is made anew if it was revoked, the platform if the database is another one.
     """
-    kept = home.read(_FILE)
+    kept = home.read(place.file)
     known = None if kept is None else Demo(**json.loads(kept))
     found = None if known is None else _still_there(engine, known, now)
     if found is None:
-        opened = open_platform(engine, _NAME, now)
+        opened = open_platform(engine, place.name, now)
         found = Demo(opened.sandbox, opened.sandbox_key)
         _define_hours(engine, decode("platform", found.platform))
     if found != known:
-        home.keep(_FILE, json.dumps(asdict(found)))
+        home.keep(place.file, json.dumps(asdict(found)))
     return found
 
 

@@ -14,19 +14,22 @@ from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from migrations.run import upgrade
 from service import books
-from service.cli import seed
+from service.cli import seed, seed_neutrals
 from service.cli.home import CommandError, Home
 from service.cli.processes import CHILDREN, Child
 from service.cli.terminal import say
 from service.clock import now
 from service.config import Settings, is_loopback
 from service.db import create_engine
-from service.demo import play
+from service.demo import Stage, play
+from service.ids import decode
 from service.local import ServerError
 from service.processes import HOST, Server, free_port, port_is_free
+from service.sealing import Sealer
 
 _READY_SECONDS: Final = 60.0
 
@@ -129,7 +132,7 @@ def _run(
     upgrade(environment["TIERCE_DATABASE_URL"])
     engine = create_engine(environment["TIERCE_DATABASE_URL"], pool_size=2)
     stack.callback(engine.dispose)
-    found = seed.demo(home, engine, now())
+    found, stage = _stage(home, engine, environment, address)
     signals.safe_point()
     children = [Child(name, home.folder / "log" / f"{name}.log", environment) for name in CHILDREN]
     stack.callback(_stop, children)
@@ -137,13 +140,25 @@ def _run(
         child.start()
     with signals.listening():
         _wait_until_ready(address, children)
-        held = play(address.url, found.api_key, say)
+        held = play(stage, say)
     proof = books.prove(engine)
     say(f"\n{proof}")
     if once:
         return 0 if held and not proof.problems else 1
     say(_what_next(home, address, found, environment))
     return _watch(signals, children, _embedded(home, settings))
+
+
+def _stage(
+    home: Home, engine: Engine, environment: Mapping[str, str], address: Address
+) -> tuple[seed.Demo, Stage]:
+    """Return the demo platform, and all that the plays need."""
+    found = seed.demo(home, engine, now())
+    dispute = seed.demo(home, engine, now(), seed.DISPUTE)
+    platforms = [decode("platform", one.platform) for one in (found, dispute)]
+    sealer = Sealer(environment["TIERCE_CODE_KEY"])
+    neutrals = seed_neutrals.neutrals(home, engine, sealer, platforms, now())
+    return found, Stage(address.url, found.api_key, dispute.api_key, neutrals)
 
 
 _WHAT_NEXT: Final = """

@@ -90,6 +90,11 @@ _SET: Final = text(
     "totp_secret = EXCLUDED.totp_secret, totp_last_step = EXCLUDED.totp_last_step, "
     "changed_at = EXCLUDED.changed_at"
 )
+_IS_OPEN: Final = text(
+    "SELECT EXISTS (SELECT FROM service.sign_in AS s JOIN disputes.mediator AS m "
+    "ON m.id = s.mediator_id WHERE m.id = :mediator_id "
+    "AND (m.ended_at IS NULL OR m.ended_at > :now))"
+)
 _FORGET: Final = text("DELETE FROM service.sign_in WHERE mediator_id = :mediator_id")
 
 
@@ -127,6 +132,12 @@ def end(connection: Connection, mediator_id: UUID, now: datetime) -> Mediator:
         mediator = mediators.change(connection, mediator_id, ended_at=now)
     _close(connection, mediator_id, "ended", now)
     return mediator
+
+
+def is_open(connection: Connection, mediator_id: UUID, now: datetime) -> bool:
+    """Return whether there is such a mediator, whose account can be signed in to."""
+    values = {"mediator_id": mediator_id, "now": now}
+    return bool(connection.execute(_IS_OPEN, values).scalar_one())
 
 
 def find(connection: Connection, secret: str, now: datetime) -> Invitation:

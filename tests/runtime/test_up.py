@@ -112,11 +112,15 @@ def gone(processes: list[psutil.Process], seconds: float = 0.0) -> list[psutil.P
     return [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_the_demo_plays_the_main_job_and_leaves_nothing_behind(home: Path) -> None:
+def test_the_demo_plays_the_main_job_and_a_dispute_and_leaves_nothing_behind(home: Path) -> None:
     instance = Instance(home, free_port(), "--once")
     assert instance.process.wait(150) == 0, instance.told()
     told = instance.told()
     assert "65.00" in told
+    assert "Malo refuses it" in told
+    assert "160.00 EUR back to the buyer, 80.00 EUR to the seller" in told
+    assert "The receipt is genuine" in told
+    assert "The decision is genuine" in told
     assert "The books hold" in told
     assert EmbeddedPostgres(home / "postgres").find() is None
     assert EmbeddedValkey(home / "valkey").find() is None
