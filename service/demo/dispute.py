@@ -117,8 +117,10 @@ def _answered(client: Client, case: str, buyer: Party, seller: Party, say: Say) 
     words = {"sort": "text", "text": "I packed it myself. The post office weighed it: 310 grams."}
     client.post(f"{path}/evidence", words, token=seller.token)
     say(f"  {seller.name} answers: it was packed, and weighed at the post office.")
+    # Whoever is claimed against has two days to answer first.
+    client.post("/v1/sandbox/clock/advance", {"by": "P3D"})
     client.post(f"{path}/call-mediator", {}, token=buyer.token)
-    say(f"  They do not agree; {buyer.name} asks for somebody neutral.")
+    say(f"  Three days later they do not agree; {buyer.name} asks for somebody neutral.")
 
 
 def _signed_in(client: Client, neutrals: Sequence[Neutral], say: Say) -> Mapping[str, str]:
@@ -164,9 +166,10 @@ def _proposed_and_refused(
     desk = f"/v1/mediation/cases/{case}"
     leg = client.get(desk, token=desks[name])["file"]["lines"][0]["id"]
     half = {"outcome": "split", "split": [{"leg": leg, "to_payee": _PRICE // 2}]}
-    proposal = client.post(f"{desk}/propose", {**half, "text": "Half each?"}, token=desks[name])
+    client.post(f"{desk}/propose", {**half, "text": "Half each?"}, token=desks[name])
     say(f"  {name} is drawn by lot, reads both stories, and proposes half each.")
-    refused = {"proposal": proposal["proposal"]["id"], "text": "I did nothing wrong."}
+    read = client.get(f"/v1/cases/{case}", token=seller.token)
+    refused = {"proposal": read["proposal"]["id"]}
     client.post(f"/v1/cases/{case}/reject-proposal", refused, token=seller.token)
     say(f"  {seller.name} refuses it. So {name} has to decide.")
 
@@ -201,7 +204,7 @@ def _carried_out(client: Client, exchange: Json, case: str, say: Say) -> None:
     closed = client.get(f"/v1/cases/{case}")
     if (closed["stage"], closed["outcome"]) != ("closed", "split"):
         raise PlayFailed(f"{case} should be closed with a split, and is {closed['stage']}")
-    expected(client.get(path), "completed")
+    expected(client.get(path), "settled")
     until(client, f"{path}/payments", paid_out)
     say("  The decision is carried out: the split is paid, whether or not the loser helps.")
 
