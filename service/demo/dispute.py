@@ -211,14 +211,15 @@ def _carried_out(client: Client, exchange: Json, case: str, say: Say) -> None:
 
 def _verified(client: Client, exchange: Json, case: str, say: Say) -> None:
     """Verify both documents as anybody can, with the keys that the instance publishes."""
-    keys = verify.read_keys(client.get("/.well-known/jwks.json"))
     wanted = {
         "receipt": f"/v1/exchanges/{exchange['id']}/receipt",
         "decision": f"/v1/cases/{case}/decision",
     }
-    for kind, path in wanted.items():
+    documents = {kind: client.get(path)["jws"] for kind, path in wanted.items()}
+    keys = verify.read_keys(client.get("/.well-known/jwks.json"))
+    for kind, jws in documents.items():
         try:
-            genuine = verify.verify(client.get(path)["jws"], keys)
+            genuine = verify.verify(jws, keys)
         except verify.NotGenuine as error:
             raise PlayFailed(f"the {kind} is not genuine: {error}") from error
         if genuine.kind != kind:
