@@ -105,6 +105,18 @@ def write(
     return outcomes
 
 
+def _beyond(posting: Posting) -> BelowCreditLimit:
+    """Return why a posting was not made: whoever gives has too little."""
+    beside = posting.kind == "compensation"
+    whose = "The account of who gives this beside the split" if beside else "The payer's account"
+    return BelowCreditLimit(
+        f"{whose} would pass its credit limit; a smaller amount, or giving some help first, "
+        "would do.",
+        pointer=None if beside else "/legs",
+        units=sorted({transfer.unit for transfer in posting.transfers}),
+    )
+
+
 def post_all(
     connection: Connection, platform_id: UUID, decisions: Sequence[Decision], now: datetime
 ) -> dict[UUID, Refusal]:
@@ -122,12 +134,7 @@ def post_all(
         if result.status is Status.CREATED:
             continue
         if result.status is Status.BREAKS_FLOOR and posting.kind in {"hold", "compensation"}:
-            broke[decision.exchange.id] = BelowCreditLimit(
-                "The payer's account would pass its credit limit; a smaller amount, or giving "
-                "some help first, would do.",
-                pointer="/legs",
-                units=sorted({transfer.unit for transfer in posting.transfers}),
-            )
+            broke[decision.exchange.id] = _beyond(posting)
             continue
         raise BrokenBooks(f"posting {posting.key}: {result.status} at {result.account}")
     return broke

@@ -174,7 +174,7 @@ class NoOpenProposal(Refusal):
 
 
 class BelowCreditLimit(Refusal):
-    """The payer's community account would pass its credit limit."""
+    """A community account of the payer, or of who gives beside a split, would pass its limit."""
 
     code = "credit_limit_reached"
 

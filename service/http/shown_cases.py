@@ -126,12 +126,16 @@ def _question(found: Case) -> dict[str, Any]:
     def said(group: str, name: str, codes: Collection[str]) -> list[dict[str, Any]]:
         return [{name: code, "words": words(group, code)} for code in codes]
 
+    def order(code: str) -> tuple[int, str]:
+        asked = reason.questions
+        return (asked.index(code) if code in asked else len(asked), code)
+
     return {
         "reason": found.reason,
         "words": words("reasons", found.reason),
         "answers": [
             {"question": code, "words": words("questions", code), "answer": answer}
-            for code, answer in file["answers"].items()
+            for code, answer in sorted(file["answers"].items(), key=lambda one: order(one[0]))
         ],
         "text": file["text"],
         "asked": said("questions", "code", reason.asked),

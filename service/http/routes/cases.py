@@ -21,6 +21,7 @@ from ledger.refusals import Refusal
 from service.exchanges import cases
 from service.exchanges.case_evidence import for_member
 from service.exchanges.decide import Rules
+from service.exchanges.refusals import ExtraInvalid
 from service.http import shown_cases
 from service.http.auth import Actor, anyone
 from service.http.edge import edge_of, json_response
@@ -164,7 +165,10 @@ async def _step(
     def work(connection: Connection, now: datetime) -> Answer:
         for_member(connection, actor.platform_id, case, actor.member_id)
         rules = Rules(now, edge.codes)
-        (outcome,) = cases.act(connection, actor.platform_id, [(case, command)], rules)
+        try:
+            (outcome,) = cases.act(connection, actor.platform_id, [(case, command)], rules)
+        except ExtraInvalid as refusal:
+            raise _spoken(refusal) from None
         if isinstance(outcome, Refusal):
             raise _spoken(outcome)
         (shown,) = _shown(connection, actor, [outcome], now)
@@ -176,7 +180,9 @@ async def _step(
 
 
 def _spoken(refusal: Refusal) -> Refusal:
-    """Return a refusal that names parts of what is disputed as the API does."""
+    """Return a refusal that names parts of the body and of what is disputed as the API does."""
+    if isinstance(refusal, ExtraInvalid):
+        refusal.pointer = "/extra/amount/unit"
     if isinstance(refusal, SplitInvalid):
         refusal.pointer = refusal.pointer or "/split"
         if "lines" in refusal.facts:
