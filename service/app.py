@@ -55,6 +55,7 @@ from service.log import configure
 from service.operations.outages import process_name
 from service.platforms.tokens import Signer
 from service.wake import DELIVER, SWEEP, Waker
+from service.web.routes import static as static_pages
 
 VERSION = "0.1.0"
 
@@ -90,6 +91,7 @@ ROUTERS = (
     mediators.router,
     operations.router,
     health.router,
+    static_pages.router,
 )
 
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date
 from babel.numbers import NumberPattern
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from ledger.units import Unit
 
@@ -42,8 +42,29 @@ pages: Final = Environment(
 
 @lru_cache(maxsize=64)
 def catalogue(locale: str, name: str) -> Mapping[str, Any]:
-    """Return the file ``templates/<locale>/<name>.toml``."""
-    return tomllib.loads((_FOLDER / locale / f"{name}.toml").read_text(encoding="utf-8"))
+    """Return the file ``templates/<locale>/<name>.toml``, typeset."""
+    return read(_FOLDER / locale / f"{name}.toml", locale)
+
+
+def read(file: Path, locale: str) -> Mapping[str, Any]:
+    """Return a catalogue of words, every one of them typeset as its language is."""
+    found: Mapping[str, Any] = _typeset(tomllib.loads(file.read_text(encoding="utf-8")), locale)
+    return found
+
+
+def _typeset(found: Any, locale: str) -> Any:
+    if isinstance(found, dict):
+        return {key: _typeset(value, locale) for key, value in found.items()}
+    return typeset(found, locale) if isinstance(found, str) else found
+
+
+#: Where French joins a sign to its word: by a space that never breaks and is narrow.
+_JOINED: Final = re.compile(r" (?=[;:!?»])|(?<=«) ")
+
+
+def typeset(said: str, locale: str) -> str:
+    """Return our own words as printers of the language set them (Lexique de l'Imprimerie)."""
+    return _JOINED.sub("\u202f", said) if locale == "fr" else said
 
 
 def fill(template: str, variables: Mapping[str, Any]) -> str:
@@ -52,8 +73,13 @@ def fill(template: str, variables: Mapping[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: it names one that is not there.
     """
-    written = plain.from_string(template).render(variables)
+    written = _ready(template).render(variables)
     return _beginning().sub(lambda found: found[1] + found[2].capitalize(), written)
+
+
+@lru_cache(maxsize=2048)
+def _ready(template: str) -> Template:
+    return plain.from_string(template)
 
 
 @lru_cache(maxsize=1)
@@ -105,14 +131,29 @@ def several(amounts: Mapping[str, int], units: Mapping[str, Unit], locale: str) 
     return joined or None
 
 
+#: Days and hours as each language says them; ``_of_day`` writes the first of a month.
+_DAYS: Final = {"fr": "EEEE {} MMMM y", "en": "EEEE {} MMMM y", "br": "EEEE {} 'a' 'viz' MMMM y"}
+_FIRST: Final = {"fr": "1'er'", "en": "1", "br": "1'añ'"}
+_HOURS: Final = {"fr": "{0}\u202fh\u202f{1:02}", "en": "{0:02}:{1:02}", "br": "{0}e{1:02}"}
+
+
+def day(at: datetime, zone: str, locale: str) -> str:
+    """Return the day of an instant in the member's own time: ``lundi 1er juin 2026``."""
+    there = at.astimezone(ZoneInfo(zone))
+    pattern = _DAYS[locale].format(_FIRST[locale] if there.day == 1 else "d")
+    written: str = format_date(there, pattern, locale=_BABEL[locale])
+    return written
+
+
+def hour(at: datetime, zone: str, locale: str) -> str:
+    """Return the hour of an instant in the member's own time: ``14 h 30``."""
+    there = at.astimezone(ZoneInfo(zone))
+    return _HOURS[locale].format(there.hour, there.minute)
+
+
 def instant(at: datetime, zone: str, locale: str) -> str:
     """Return an instant in the member's own time: the day in full, and the hour."""
-    there = at.astimezone(ZoneInfo(zone))
-    language = _BABEL[locale]
-    when = {
-        "date": format_date(there, "full", locale=language),
-        "time": format_time(there, "short", tzinfo=ZoneInfo(zone), locale=language),
-    }
+    when = {"date": day(at, zone, locale), "time": hour(at, zone, locale)}
     return fill(catalogue(locale, "words")["at"], when)
 
 

@@ -197,10 +197,10 @@ def test_several_amounts_are_one_phrase_and_nothing_is_none() -> None:
 
 def test_instants_are_in_the_member_s_zone_and_language() -> None:
     at = datetime(2027, 7, 1, 22, 30, tzinfo=UTC)
-    assert words.instant(at, "Europe/Paris", "fr") == "vendredi 2 juillet 2027 à 00:30"
-    assert words.instant(at, "Europe/Paris", "en") == "Friday, 2 July 2027 at 00:30"
-    assert words.instant(at, "Europe/Paris", "br") == "Gwener 2 Gouere 2027 da 00:30"
-    assert words.instant(at, "Indian/Reunion", "fr") == "vendredi 2 juillet 2027 à 02:30"
+    assert words.instant(at, "Europe/Paris", "fr") == "vendredi 2 juillet 2027 à 0\u202fh\u202f30"
+    assert words.instant(at, "Europe/Paris", "en") == "Friday 2 July 2027 at 00:30"
+    assert words.instant(at, "Europe/Paris", "br") == "Gwener 2 a viz Gouere 2027 da 0e30"
+    assert words.instant(at, "Indian/Reunion", "fr") == "vendredi 2 juillet 2027 à 2\u202fh\u202f30"
 
 
 def test_every_line_of_the_table_names_a_template_once_for_each_side() -> None:

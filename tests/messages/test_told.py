@@ -118,7 +118,7 @@ def test_silence_is_met_with_reminders_in_the_member_s_words_and_day(
     assert street.states(street.payer)[-1] == ("reminder", "sent", None)
     assert street.told(street.payee) == []
     said = office.got[-1].text()
-    assert "attend encore quelque chose de vous : répondre à la proposition." in said
+    assert "attend encore quelque chose de vous\u202f: répondre à la proposition." in said
     (told,) = street.events_of("exchange.reminder")
     due = words.instant(datetime.fromisoformat(told["due_at"]), "Europe/Paris", "fr")
     assert f"Vous avez jusqu'au {due}." in said
