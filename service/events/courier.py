@@ -88,7 +88,7 @@ class Courier:
             return Result(status, None, _since(began), answer)
         return Result(
             status,
-            f"answered {status}; redirects are not followed" if 300 <= status < 400 else None,
+            _why_not(status),
             _since(began),
             answer,
             retry_after(wanted, now),
@@ -195,6 +195,13 @@ async def _read(response: httpcore.Response) -> tuple[int, str | None, str | Non
 
 def _is_taken(status: int) -> bool:
     return 200 <= status < 300
+
+
+def _why_not(status: int) -> str:
+    """Say why an answer does not count as having taken the message."""
+    if 300 <= status < 400:
+        return f"answered {status}; redirects are not followed"
+    return f"answered {status}; only 200 to 299 say that the message was taken"
 
 
 def _since(began: float) -> int:

@@ -31,6 +31,12 @@ class ReplayTooLarge(Refusal):
     code = "replay_too_large"
 
 
+class ReplayRangeInvalid(Refusal):
+    """A range of time that ends before it begins, or where it begins: it holds nothing."""
+
+    code = "replay_range_invalid"
+
+
 class EndpointDisabled(Refusal):
     """Nothing is sent to an endpoint that is disabled."""
 
@@ -146,8 +152,14 @@ def replay_range(
 
     Raises:
         EndpointDisabled, UnknownEventType
+        ReplayRangeInvalid: ``until`` is not after ``since``.
         ReplayTooLarge: there are more than :data:`MOST`; nothing is sent.
     """
+    if until is not None and until <= since:
+        raise ReplayRangeInvalid(
+            "The range ends before it begins; send an until that is after since, or leave it out.",
+            pointer="/until",
+        )
     _check_enabled(endpoint)
     values = {
         "platform_id": endpoint["platform_id"],

@@ -26,3 +26,18 @@ def post(
         if outcome.status is Status.CREATED:
             metrics.postings.labels(one.kind).inc()
     return outcomes
+
+
+def reverse(
+    connection: Connection, platform_id: UUID, key: str, new_key: str, now: datetime
+) -> Outcome:
+    """Do as :func:`ledger.posting.reverse`, counted as what it posts: a ``reversal``.
+
+    Raises:
+        PostingNotFound: the books have no posting ``key``.
+        AlreadyReversed: it was undone under another key.
+    """
+    outcome = ledger.reverse(connection, platform_id, key, new_key, now)
+    if outcome.status is Status.CREATED:
+        metrics.postings.labels("reversal").inc()
+    return outcome

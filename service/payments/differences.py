@@ -15,10 +15,10 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, RowMapping, text
 
-from ledger.posting import Posting, Status, Transfer, reverse
+from ledger.posting import Posting, Status, Transfer
 from service.events import outbox
 from service.ids import encode, uuid7
-from service.operations.posted import post
+from service.operations.posted import post, reverse
 from service.payments import stops
 from service.payments.matching import Found, Kind
 from service.payments.port import Movement

@@ -16,6 +16,7 @@ _PARTS: Final = re.compile(
     r"(?:T(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,8})M)?(?:([0-9]{1,9})S)?)?",
     re.ASCII,
 )
+_HAS_MONTHS: Final = re.compile(r"P[0-9]+[YM]", re.ASCII)
 
 
 def read(text: str) -> timedelta:
@@ -26,9 +27,17 @@ def read(text: str) -> timedelta:
     """
     found = _PARTS.fullmatch(text)
     if found is None:
-        raise ValueError("is not a duration such as 'P2D', 'PT6H' or 'P1DT30M'")
+        raise ValueError(_what_to_send(text))
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _what_to_send(text: str) -> str:
+    if "-" in text or "+" in text:
+        return "has a sign; send a length of time without one, such as 'P1D': time goes forward"
+    if _HAS_MONTHS.match(text):
+        return "has months or years, which have no length of their own; send days, such as 'P30D'"
+    return "is not a duration; send one such as 'P2D', 'PT6H' or 'P1DT30M'"
 
 
 def say(length: timedelta) -> str:

@@ -39,3 +39,15 @@ class TooManyScripts(Refusal):
     """As many scripts run as may run on one platform."""
 
     code = "too_many_scripts"
+
+
+class CannotDispute(Refusal):
+    """A scripted member has nothing that a bank could take back."""
+
+    code = "nothing_to_dispute"
+
+
+class NoDeadline(Refusal):
+    """An act that is to come before a deadline, where there is none."""
+
+    code = "no_deadline"

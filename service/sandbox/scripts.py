@@ -126,8 +126,10 @@ def page(
 def parts(connection: Connection, platform_id: UUID, script_id: UUID) -> Sequence[RowMapping]:
     """Return what a script does on each exchange, newest first; of a member's, the last 100."""
     query = text(
-        "SELECT * FROM service.sandbox_part WHERE platform_id = :platform_id "
-        "AND script_id = :script_id ORDER BY exchange_id DESC LIMIT 100"
+        "SELECT p.*, s.acts FROM service.sandbox_part AS p JOIN service.sandbox_script AS s "
+        "ON s.platform_id = p.platform_id AND s.id = p.script_id "
+        "WHERE p.platform_id = :platform_id AND p.script_id = :script_id "
+        "ORDER BY p.exchange_id DESC LIMIT 100"
     )
     values = {"platform_id": platform_id, "script_id": script_id}
     return connection.execute(query, values).mappings().all()

@@ -232,6 +232,7 @@ def test_a_test_is_sent_at_once_and_its_result_told(developer: Api, sink: Sink) 
     )
     refused = developer.made(address)
     assert (refused["delivered"], refused["status"], refused["answer"]) == (False, 503, "not now")
+    assert refused["error"] == "answered 503; only 200 to 299 say that the message was taken"
     assert sink.of("/other") == []
     assert developer.read("/v1/events")["data"] == []
 
@@ -276,6 +277,17 @@ def test_an_exchange_is_told_in_order_and_can_be_replayed(
     assert developer.made(f"{LIST}/{made['id']}/replay", replay)["replayed"] == 1
     deliver()
     assert [arrival.sequence for arrival in sink.of()] == [1, 2, 2, 1]
+
+
+@pytest.mark.parametrize("until", ["2026-02-01T00:00:00Z", "2026-01-31T23:59:59Z"])
+def test_a_replay_that_ends_before_it_begins_is_refused(
+    developer: Api, sink: Sink, until: str
+) -> None:
+    made = developer.made(LIST, {"url": sink.url()})
+    body = {"since": "2026-02-01T00:00:00Z", "until": until}
+    told = problem(developer.post(f"{LIST}/{made['id']}/replay", body), 422, "replay_range_invalid")
+    assert told["pointer"] == "/until"
+    assert "after since" in told["detail"]
 
 
 def test_deliveries_are_paged_and_filtered(

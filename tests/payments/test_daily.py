@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from service import db
 from service.exchanges.kinds import Role
+from service.operations import metrics
 from service.payments import daily
 from service.payments.port import Movement, Provider, ProviderUnavailable
 from service.payments.providers import Providers
@@ -111,6 +112,10 @@ def test_no_more_than_a_month_is_caught_up_with(world: World, shop: Shop) -> Non
     assert done(world)[-1] == (START + 99 * DAY).date()
 
 
+def _reversals() -> float:
+    return metrics.registry.get_sample_value("tierce_postings_total", {"kind": "reversal"}) or 0.0
+
+
 def test_what_has_healed_since_is_found_between_the_days(world: World, shop: Shop) -> None:
     exchange = world.sale()
     from_payer = world.funded(world.sale(100))
@@ -122,5 +127,7 @@ def test_what_has_healed_since_is_found_between_the_days(world: World, shop: Sho
     assert run(shop, START + DAY) == 1
     assert open_kinds(world) == ["theirs_only"]
     world.sweep()
+    reversals = _reversals()
     assert run(shop, START + DAY) == 0
     assert open_kinds(world) == []
+    assert _reversals() == reversals + 1

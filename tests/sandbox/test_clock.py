@@ -182,6 +182,19 @@ def test_a_move_that_makes_no_sense_is_refused(
     assert stage.api.read("/v1/sandbox/clock")["ahead"] == "PT0S"
 
 
+@pytest.mark.parametrize(
+    ("given", "what_to_send"),
+    [("-P1D", "without one, such as 'P1D'"), ("P-1D", "'P1D'"), ("P1M", "days, such as 'P30D'")],
+)
+def test_a_length_of_time_that_is_none_is_refused_with_what_to_send(
+    stage: Stage, given: str, what_to_send: str
+) -> None:
+    answer = stage.api.post("/v1/sandbox/clock/advance", {"by": given})
+    (error,) = problem(answer, 422, "invalid_request")["errors"]
+    assert error["pointer"] == "/by"
+    assert what_to_send in error["detail"]
+
+
 def test_a_live_platform_has_no_clock_and_no_scripts(
     server: Server, engine: Engine, stage: Stage
 ) -> None:

@@ -59,3 +59,39 @@ def test_a_script_that_was_stopped_meanwhile_has_nothing_left_to_do(stage: Stage
     assert stage.api.send("DELETE", f"/v1/sandbox/scripts/{script['id']}").is_success
     retried = stage.api.made(f"/v1/dead-letters/{letter['id']}/retry", {})
     assert retried["resolution"] == "gone"
+
+
+def _waits(stage: Stage, script: dict[str, Any]) -> dict[str, Any]:
+    (part,) = stage.api.read(f"/v1/sandbox/scripts/{script['id']}")["parts"]
+    found: dict[str, Any] = part["waits"]
+    return found
+
+
+def test_a_script_that_cannot_act_says_what_stands_in_its_way(stage: Stage) -> None:
+    exchange = stage.propose()
+    script = stage.script(exchange, "payee", "agrees")
+    stage.advance("PT2H")
+    waits = _waits(stage, script)
+    assert waits["code"] == "not_your_step"
+    asking = stage.script(exchange, "payee", "disputes")
+    stage.advance("PT2H")
+    assert _waits(stage, asking)["code"] == "nothing_to_dispute"
+    too_early = stage.script(exchange, "payer", "confirms_after")
+    stage.advance("PT2H")
+    assert _waits(stage, too_early) == {
+        "code": "step_not_allowed",
+        "detail": "'confirm' is not possible while the exchange is proposed.",
+    }
+    stage.script(exchange, "payer", "declines")
+    stage.advance("PT2H")
+    assert "while the exchange is declined" in _waits(stage, too_early)["detail"]
+
+
+def test_a_script_that_only_waits_for_its_time_or_is_done_waits_for_nothing(stage: Stage) -> None:
+    exchange = stage.propose()
+    script = stage.script(exchange, "payer", "agrees", "P1D")
+    stage.advance("PT1H")
+    assert _waits(stage, script) is None
+    stage.advance("P1D")
+    assert stage.exchange(exchange)["state"] == "agreed"
+    assert _waits(stage, script) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from ledger.refusals import Refusal
 from service import clock
 from service.http.auth import Actor, platform_key
 from service.http.edge import edge_of, json_response
@@ -33,7 +35,7 @@ from service.http.schemas.sandbox import (
 )
 from service.ids import encode
 from service.platforms import clocks
-from service.sandbox import durations, passing, scripts
+from service.sandbox import durations, passing, scripts, silence
 from service.sandbox.plans import PLANS, Act
 from service.sandbox.refusals import LiveTimeIsReal
 
@@ -176,7 +178,7 @@ async def create_script(
 
     def work(connection: Connection, now: datetime) -> Answer:
         made = scripts.create(connection, actor.platform_id, whom, plan, named, now)
-        shown = _whole(connection, actor.platform_id, made)
+        shown = _whole(connection, actor.platform_id, made, now)
         return Answer(shown, 201, f"/v1/sandbox/scripts/{shown['id']}")
 
     return await once(request, edge, actor, key, work)
@@ -201,19 +203,24 @@ def _summary(row: RowMapping) -> dict[str, Any]:
     }
 
 
-def _whole(connection: Connection, platform_id: UUID, script_id: UUID) -> dict[str, Any]:
+def _whole(
+    connection: Connection, platform_id: UUID, script_id: UUID, now: datetime
+) -> dict[str, Any]:
     row = scripts.find(connection, platform_id, script_id)
     found = scripts.parts(connection, platform_id, script_id)
-    return {**_summary(row), "parts": [_part(part, row["acts"]) for part in found]}
+    why = silence.reasons(connection, platform_id, found, now)
+    return {**_summary(row), "parts": [_part(part, why) for part in found]}
 
 
-def _part(part: RowMapping, acts: list[dict[str, Any]]) -> dict[str, Any]:
-    left = acts[part["place"] :] if part["ended_at"] is None else []
+def _part(part: RowMapping, why: Mapping[UUID, Refusal]) -> dict[str, Any]:
+    left = part["acts"][part["place"] :] if part["ended_at"] is None else []
+    reason = why.get(part["exchange_id"])
     return {
         "exchange": encode("exchange", part["exchange_id"]),
         "side": part["side"],
         "next": left[0] if left else None,
         "next_at": part["due_at"],
+        "waits": None if reason is None else {"code": reason.code, "detail": reason.detail},
         "done": part["done"],
         "ended_at": part["ended_at"],
     }
@@ -250,7 +257,9 @@ async def get_script(request: Request, script: ScriptId, actor: Reader) -> Respo
     _only_sandbox(actor)
 
     def work(connection: Connection) -> Response:
-        return json_response(_whole(connection, actor.platform_id, script))
+        return json_response(
+            _whole(connection, actor.platform_id, script, moment(connection, actor))
+        )
 
     return await edge_of(request).run(actor.platform_id, work)
 
@@ -268,6 +277,7 @@ async def stop_script(request: Request, script: ScriptId, actor: Writer) -> Resp
 
     def work(connection: Connection) -> Response:
         scripts.stop(connection, actor.platform_id, script, moment(connection, actor))
-        return json_response(_whole(connection, actor.platform_id, script))
+        shown = _whole(connection, actor.platform_id, script, moment(connection, actor))
+        return json_response(shown)
 
     return await edge_of(request).run(actor.platform_id, work)

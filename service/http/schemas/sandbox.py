@@ -195,6 +195,10 @@ class PartOut(Answer):
     side: Role
     next: ActOut | None = Field(description="What comes next, once it can be done.")
     next_at: datetime | None = Field(description="When; null while it cannot be done.")
+    waits: RefusedOut | None = Field(
+        description="Why the script does not act, or did not take the rest of its acts: what "
+        "stood in the way of the next one when this was read."
+    )
     done: list[DoneOut]
     ended_at: datetime | None
 
