@@ -269,6 +269,11 @@ def tell(
             decision.exchange = replace(decision.exchange, case_told=0)
 
 
+def _told(type_: str, name: str) -> bool:
+    """Return whether a part of a line is told: why a neutral gave a case back is their own word."""
+    return name != "reason" or type_ == "opened"
+
+
 def _said(row: Mapping[str, Any]) -> dict[str, Any]:
     data, actor = row["data"], str(row["actor"])
     said: dict[str, Any] = {
@@ -276,7 +281,7 @@ def _said(row: Mapping[str, Any]) -> dict[str, Any]:
         "entry": row["sequence"],
         "by": actor.partition(":")[0],
         "stage": row["stage"],
-        **{name: data[name] for name in _PUBLIC if name in data},
+        **{name: data[name] for name in _PUBLIC if name in data and _told(row["type"], name)},
     }
     if row["stage"] != Stage.CLOSED:
         said |= {"due_at": row["due_at"].isoformat(), "decide_by": row["decide_by"].isoformat()}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 import yaml
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.events.catalogue import TYPES, EventType
+from service.events.payloads import message_schema, shared_schemas
 from service.exchanges.steps import MACHINES, STEPS
 from service.http.problems import MEDIA_TYPE, TITLES, Problem
 from service.http.statuses import STATUS
@@ -76,6 +79,10 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path in found["paths"].values():
             for operation in path.values():
                 _finish(operation)
+        components["parameters"] = _WEBHOOK_HEADERS
+        components["responses"] |= _WEBHOOK_ANSWERS
+        components["schemas"] |= shared_schemas()
+        found["webhooks"] = {one.name: _webhook(one) for one in TYPES.values()}
         app.openapi_schema = found
     return app.openapi_schema
 
@@ -101,6 +108,49 @@ def _problem(status: int) -> dict[str, Any]:
         "description": f"{TITLES[status]}. Codes: {', '.join(sorted(codes))}.",
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+_WEBHOOK_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    name.title().replace("-", ""): {
+        "name": name,
+        "in": "header",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+    for name, description in (
+        ("webhook-id", "The event's id: the same when it is sent again."),
+        ("webhook-timestamp", "When this was sent, in seconds since 1970."),
+        ("webhook-signature", "v1, and the signature, for each secret that is valid now."),
+    )
+}
+
+
+_WEBHOOK_ANSWERS: Final = {
+    "WebhookTaken": {"description": "Taken; what the answer says is not looked at."},
+    "WebhookGone": {"description": "Never again: the endpoint is disabled."},
+    "WebhookNotTaken": {"description": "Not taken: it is sent again later."},
+}
+
+
+def _webhook(one: EventType) -> dict[str, Any]:
+    """Describe the message that an endpoint is sent about a type of event."""
+    content = {"application/json": {"schema": message_schema(one)}}
+    return {
+        "post": {
+            "operationId": f"on_{one.name.replace('.', '_')}",
+            "summary": one.meaning,
+            "tags": ["Webhooks"],
+            "parameters": [
+                {"$ref": f"#/components/parameters/{name}"} for name in _WEBHOOK_HEADERS
+            ],
+            "requestBody": {"required": True, "content": content},
+            "responses": {
+                status: {"$ref": f"#/components/responses/{name}"}
+                for status, name in zip(("2XX", "410", "default"), _WEBHOOK_ANSWERS, strict=True)
+            },
+        }
     }
 
 
@@ -136,4 +186,6 @@ def _finish(operation: dict[str, Any]) -> None:
 
 def as_yaml(app: FastAPI) -> str:
     """Return the document as the text of ``openapi.yaml``."""
-    return yaml.safe_dump(document(app), sort_keys=False, allow_unicode=True, width=100)
+    # What is the same object twice would be written as an alias, which few readers know.
+    plain = orjson.loads(orjson.dumps(document(app)))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)

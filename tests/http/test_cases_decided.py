@@ -288,3 +288,20 @@ def test_a_claimant_in_bad_faith_is_told_from_when_they_may_call_a_neutral(
     case.later("P4D")
     assert "call_mediator" in case.steps(case.payer)
     assert case.made(case.payer, "call-mediator")["stage"] == "mediation"
+
+
+def test_why_a_neutral_gave_a_case_back_is_told_to_nobody_else(paid: Deal, bench: Bench) -> None:
+    first, second = bench.join(), bench.join()
+    case = hear(paid, PRESSURED)
+    gone = _on_it(case, first, second)
+    why = "I know the street they live in."
+    gone.made(f"{desk_path(case)}/decline", {"reason": why})
+    assert case.read()["neutrals"], "somebody else has it"
+    case.offer(case.payee, "to_payer")  # so that everything before is told
+    told = paid.api.events(6)
+    declined = [one for one in told if one["type"] == "case.declined"]
+    assert len(declined) == 1
+    assert why not in str(told)
+    for side in (case.payer, case.payee, case.platform):
+        assert why not in str(case.read(side))
+        assert why not in str(case.journal(side))
