@@ -25,7 +25,7 @@ from service.exchanges import evidence, leaving, losses, pauses, payouts, return
 from service.exchanges import refusals as exchanges
 from service.http import refusals as http
 from service.mediators import accounts, passwords, sessions, sign_in, throttle
-from service.messages import bounces, links
+from service.messages import addresses, bounces, links
 from service.messages import store as messages
 from service.operations import dead_letters, outages
 from service.payments import connected, contests, reconcile, resolutions
@@ -228,5 +228,6 @@ STATUS: Final[dict[type[Refusal], int]] = {
     replays.ReplayTooLarge: 422,
     ForgedEvent: 400,
     bounces.NotABounce: 400,
+    addresses.NoPhone: 422,
     payees.ProviderSilent: 503,
 }

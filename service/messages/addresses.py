@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, text
 
+from ledger.refusals import Refusal
 from service.messages.compose import Recipient
 from service.messages.rules import Category
 from service.messages.tables import bounce, message_preference
@@ -17,6 +18,12 @@ from service.platforms import members
 
 #: The channels that lead to a person.
 CHANNELS: Final = ("email", "sms")
+
+
+class NoPhone(Refusal):
+    """SMS was chosen by a member of whom no telephone number is known."""
+
+    code = "no_phone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,16 @@ def prefer(
 
     Raises:
         MemberNotFound, MemberErased
+        NoPhone: SMS, without a number to send it to.
     """
     member = members.find(connection, platform_id, member_id)
     if member.erased_at is not None:
         raise members.MemberErased("This member's personal data was erased.")
+    if "sms" in {wanted.steps, wanted.news} and member.phone is None:
+        raise NoPhone(
+            "No telephone number is known of this member; send their phone first, or choose email.",
+            pointer="/steps" if wanted.steps == "sms" else "/news",
+        )
     connection.execute(
         _PREFER,
         {
@@ -103,24 +116,20 @@ def mark_bad(
     channel: str,
     reason: str,
     now: datetime,
-    address: str | None = None,
+    address: str,
 ) -> None:
-    """Remember that an address takes no messages: the one given, or the member's present one."""
-    if address is None:
-        member = members.find(connection, platform_id, member_id)
-        address = member.email if channel == "email" else member.phone
-    if address is not None:
-        connection.execute(
-            _MARK,
-            {
-                "platform_id": platform_id,
-                "member_id": member_id,
-                "channel": channel,
-                "address": fingerprint(address),
-                "reason": reason,
-                "now": now,
-            },
-        )
+    """Remember that an address of a member takes no messages."""
+    connection.execute(
+        _MARK,
+        {
+            "platform_id": platform_id,
+            "member_id": member_id,
+            "channel": channel,
+            "address": fingerprint(address),
+            "reason": reason,
+            "now": now,
+        },
+    )
 
 
 def forgive(connection: Connection, platform_id: UUID, member_id: UUID) -> None:

@@ -56,13 +56,20 @@ _CLAIM: Final = text(
 )
 # Whoever took the message after this one's lease was over has the say.
 _RECORD: Final = text(
-    "UPDATE service.message SET state = :state, reason = :reason, channel = :channel, "
-    "due_at = :due_at, sent_at = :sent_at, attempts = :attempts "
-    "WHERE platform_id = :platform_id AND id = :id AND state = 'sending' AND attempts = :taken"
+    "UPDATE service.message AS m SET state = :state, channel = :channel, due_at = :due_at, "
+    "sent_at = :sent_at, attempts = :attempts, reason = CASE WHEN p.erased_at IS NOT NULL "
+    "AND CAST(:reason AS text) IS NOT NULL THEN 'erased' ELSE :reason END "
+    "FROM service.member AS p WHERE p.platform_id = m.platform_id AND p.id = m.member_id "
+    "AND m.platform_id = :platform_id AND m.id = :id AND m.state = 'sending' "
+    "AND m.attempts = :taken"
 )
 _STORED: Final = text(
     "SELECT subject, plain, html FROM service.message_text "
     "WHERE platform_id = :platform_id AND message_id = :id"
+)
+_SENT_TO: Final = text(
+    "UPDATE service.message_text SET recipient = :recipient "
+    "WHERE platform_id = :platform_id AND message_id = :id AND recipient <> :recipient"
 )
 _STORE: Final = text(
     "INSERT INTO service.message_text "
@@ -218,6 +225,7 @@ def _written(
         kept = compose(message["template"], recipient.locale, values, mark)
     else:
         kept = Written(stored.subject, stored.plain, stored.html)
+        connection.execute(_SENT_TO, {**key, "recipient": address})
     written = (
         kept if mark is None else kept.with_link(mark, _link(connection, channels, message, now))
     )

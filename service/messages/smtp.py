@@ -137,7 +137,8 @@ class Smtp:
             raise _Refused(553, b"the server takes no international addresses", "recipient")
         sender = self._sender.addr_spec
         if self._path is not None:
-            sender = self._path.of(envelope.reference.partition(".")[0])
+            message, _, sending = envelope.reference.partition(".")
+            sender = self._path.of(message, int(sending))
         options = []
         if international:
             options, session.command_encoding = ["SMTPUTF8"], "utf-8"

@@ -135,6 +135,11 @@ _FORGET: Final = (
         "WHERE platform_id = :platform_id AND member_id = :member_id "
         "AND state IN ('waiting', 'held')"
     ),
+    # What a mail server said may name the address.
+    text(
+        "UPDATE service.message SET reason = 'erased' WHERE platform_id = :platform_id "
+        "AND member_id = :member_id AND state IN ('failed', 'bounced')"
+    ),
     text(
         "DELETE FROM service.message_preference "
         "WHERE platform_id = :platform_id AND member_id = :member_id"

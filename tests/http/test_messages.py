@@ -51,6 +51,12 @@ def test_preferences_are_chosen_and_steps_cannot_be_switched_off(proposed: Deal)
     assert proposed.api.read(address)["steps"] == "email"
     answer = proposed.api.send("PATCH", address, {"news": "none"})
     assert (answer.json()["steps"], answer.json()["news"]) == ("email", "none")
+    told = problem(proposed.api.send("PATCH", address, {"steps": "sms"}), 422, "no_phone")
+    assert told["pointer"] == "/steps"
+    assert "send their phone first" in told["detail"]
+    assert proposed.api.read(address)["steps"] == "email"
+    phone = {"phone": "+33298000000"}
+    proposed.api.send("PATCH", f"/v1/members/{proposed.payer['id']}", phone).raise_for_status()
     answer = proposed.api.send("PATCH", address, {"steps": "sms"})
     assert (answer.json()["steps"], answer.json()["news"]) == ("sms", "none")
     problem(proposed.api.send("PATCH", address, {"steps": "none"}), 422, "invalid_request")

@@ -16,8 +16,9 @@ from sqlalchemy.engine import make_url
 
 from service import db
 from service.ids import encode
-from service.messages import bounces
+from service.messages import bounces, store
 from service.messages.bounces import NotABounce, Report, ReturnPath
+from service.platforms import members
 from tests.messages.post import PostOffice
 from tests.messages.street import SECRET, Street
 
@@ -56,7 +57,7 @@ def report(
 
 
 def test_a_report_is_read_with_its_reason(return_path: ReturnPath) -> None:
-    found = bounces.read(report(return_path.of(MESSAGE)), return_path)
+    found = bounces.read(report(return_path.of(MESSAGE, 0)), return_path)
     assert encode("message", found.message_id) == MESSAGE
     assert found.reason == "smtp; 550 5.1.1 No such user"
     assert found.bad_address
@@ -68,24 +69,24 @@ def test_a_report_is_read_with_its_reason(return_path: ReturnPath) -> None:
 def test_only_what_is_wrong_with_the_address_is_held_against_it(
     return_path: ReturnPath, status: str, bad: bool
 ) -> None:
-    found = bounces.read(report(return_path.of(MESSAGE), status=status), return_path)
+    found = bounces.read(report(return_path.of(MESSAGE, 0), status=status), return_path)
     assert found.bad_address is bad
 
 
 def test_a_report_without_words_has_its_code(return_path: ReturnPath) -> None:
-    found = bounces.read(report(return_path.of(MESSAGE), diagnostic=""), return_path)
+    found = bounces.read(report(return_path.of(MESSAGE, 0), diagnostic=""), return_path)
     assert found.reason == "5.1.1"
 
 
 @pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", ""])
 def test_what_did_not_fail_is_no_bounce(return_path: ReturnPath, action: str) -> None:
     with pytest.raises(NotABounce):
-        bounces.read(report(return_path.of(MESSAGE), action=action), return_path)
+        bounces.read(report(return_path.of(MESSAGE, 0), action=action), return_path)
 
 
 def test_an_out_of_office_answer_is_no_bounce(return_path: ReturnPath) -> None:
     mail = EmailMessage()
-    mail["To"] = return_path.of(MESSAGE)
+    mail["To"] = return_path.of(MESSAGE, 0)
     mail["Auto-Submitted"] = "auto-replied"
     mail.set_content("Action: failed\nStatus: 5.1.1\n")
     with pytest.raises(NotABounce):
@@ -93,10 +94,11 @@ def test_an_out_of_office_answer_is_no_bounce(return_path: ReturnPath) -> None:
 
 
 def test_a_forged_return_path_marks_nobody(return_path: ReturnPath) -> None:
-    made = return_path.of(MESSAGE)
+    made = return_path.of(MESSAGE, 0)
     for to in (
         made.replace("bounces+0", "bounces+1"),
         made.replace("@tierce", "@other"),
+        made.replace(".0-", ".1-"),
         made.partition("-")[0] + "@tierce.test",
         "bounces@tierce.test",
         "",
@@ -145,12 +147,78 @@ def test_a_mail_that_came_back_is_recorded_and_told_once(
     assert street.messages(street.payer)[-1]["reason"] == "address_bounced"
 
 
+def test_an_old_address_that_bounces_blocks_no_new_one(
+    street: Street, office: PostOffice, return_path: ReturnPath
+) -> None:
+    _sent(street)
+    old = street.email(street.payer)
+    (got,) = [got for got in office.got if got.recipient == old]
+    street.person(street.payer, email=f"new.{old}")
+    assert _record(street, bounces.read(report(got.sender), return_path))
+    street.happen("payout.failed", {"amount": 5, "unit": "EUR"}, street.payer)
+    street.tell()
+    assert street.messages(street.payer)[-1]["state"] == "sent"
+    # What left the old one stands as it was: mail to it is not tried again.
+    street.person(street.payer, email=old)
+    street.happen("payout.failed", {"amount": 5, "unit": "EUR"}, street.payer)
+    street.tell()
+    assert street.messages(street.payer)[-1]["reason"] == "address_bounced"
+
+
+def test_a_mail_that_was_sent_anew_since_did_not_come_back(
+    street: Street, office: PostOffice, return_path: ReturnPath
+) -> None:
+    message = _sent(street)
+    (got,) = [got for got in office.got if got.recipient == street.email(street.payer)]
+    with db.transaction(street.engine, street.platform_id) as connection:
+        store.resend(connection, street.platform_id, message["id"], street.now)
+    street.send()
+    late = bounces.read(report(got.sender), return_path)
+    assert not _record(street, late)
+    (after,) = street.messages(street.payer)
+    assert after["state"] == "sent"
+    again = office.got[-1]
+    assert _record(street, bounces.read(report(again.sender), return_path))
+
+
+def test_what_a_mail_server_said_goes_with_the_member(
+    street: Street, office: PostOffice, return_path: ReturnPath
+) -> None:
+    _sent(street)
+    address = street.email(street.payer)
+    (got,) = [got for got in office.got if got.recipient == address]
+    words = f"smtp; 550 5.1.1 <{address}>: nobody here"
+    of = bounces.read(report(got.sender, diagnostic=words), return_path)
+    assert _record(street, of)
+    assert address in street.messages(street.payer)[0]["reason"]
+    (told,) = street.events_of("message.bounced")
+    assert told["reason"] == "5.1.1"
+    with db.transaction(street.engine, street.platform_id) as connection:
+        members.erase(connection, street.platform_id, street.payer, street.now)
+        store.forget(connection, street.platform_id, street.payer, street.now)
+    (after,) = street.messages(street.payer)
+    assert (after["state"], after["reason"]) == ("bounced", "erased")
+
+
+def test_a_mail_that_comes_back_after_its_member_went_leaves_no_words(
+    street: Street, office: PostOffice, return_path: ReturnPath
+) -> None:
+    _sent(street)
+    (got,) = [got for got in office.got if got.recipient == street.email(street.payer)]
+    with db.transaction(street.engine, street.platform_id) as connection:
+        members.erase(connection, street.platform_id, street.payer, street.now)
+        store.forget(connection, street.platform_id, street.payer, street.now)
+    assert _record(street, bounces.read(report(got.sender), return_path))
+    (after,) = street.messages(street.payer)
+    assert (after["state"], after["reason"]) == ("bounced", "erased")
+
+
 def test_a_message_that_is_not_there_or_went_to_nobody_is_no_bounce(
     sandbox_street: Street, return_path: ReturnPath
 ) -> None:
     message = _sent(sandbox_street)
     for public in (MESSAGE, encode("message", message["id"])):
-        of = bounces.read(report(return_path.of(public)), return_path)
+        of = bounces.read(report(return_path.of(public, 0)), return_path)
         with pytest.raises(NotABounce):
             _record(sandbox_street, of)
 
@@ -197,8 +265,8 @@ def test_a_mail_server_is_told_what_is_no_bounce_and_what_to_try_again(
     assert strange.returncode == 65
     assert b"not addressed to a return path" in strange.stderr
     away = environment | {"TIERCE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-    assert _pipe(report(return_path.of(MESSAGE)), away).returncode == 75
+    assert _pipe(report(return_path.of(MESSAGE, 0)), away).returncode == 75
     del environment["TIERCE_BOUNCE_ADDRESS"]
-    unset = _pipe(report(return_path.of(MESSAGE)), environment)
+    unset = _pipe(report(return_path.of(MESSAGE, 0)), environment)
     assert unset.returncode == 1
     assert b"TIERCE_BOUNCE_ADDRESS" in unset.stderr

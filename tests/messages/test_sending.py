@@ -50,7 +50,7 @@ def test_a_refused_address_bounces_is_told_and_is_not_used_again(
     assert message["reason"] == "550 5.1.1 No such user"
     (told,) = street.events_of("message.bounced")
     assert told["template"] == "payment_needed"
-    assert told["reason"] == message["reason"]
+    assert told["reason"] == "5.1.1"  # without the server's words: events outlive members
     assert told["exchange"].startswith("ex_")
     assert street.messages(street.payee)[0]["state"] == "sent"
     # The next is not even tried, until there is another address.
@@ -262,7 +262,7 @@ def test_an_international_address_is_written_to(street: Street, office: PostOffi
 
 
 def test_return_paths_name_their_message_and_no_other(return_path: ReturnPath) -> None:
-    made = return_path.of("msg_0001j5x7v4e9tsmwd8w1c9xk5v")
+    made = return_path.of("msg_0001j5x7v4e9tsmwd8w1c9xk5v", 0)
     assert len(made.partition("@")[0]) <= 64
     assert return_path.read(made) is not None
     assert return_path.read(made.upper()) is not None
