@@ -2,8 +2,8 @@
 
 Each mail leaves with a return path of its own (VERP), ``bounces+<message>.<sending>-<seal>@…``, so
 that what comes back to it names the message without trusting what it says inside. The seal keeps
-strangers from marking addresses as bad. Only reports of a failed delivery count (RFC 3464, ``Action:
-failed``); delays and out-of-office answers do not.
+strangers from marking addresses as bad. Only reports of a failed delivery count (RFC 3464,
+``Action: failed``); delays and out-of-office answers do not.
 """
 
 from __future__ import annotations
