@@ -19,7 +19,8 @@ from ledger.refusals import Refusal
 
 #: What can be decided for one reason or another.
 _DECIDABLE: Final = SILENCE.outcomes.union(*(one.outcomes for one in REASONS.values()))
-_BLANK: Final = re.compile(r"\{\{([a-z][a-z0-9_]{0,39})\}\}")
+#: A blank of a template, as it is written.
+BLANK: Final = re.compile(r"\{\{([a-z][a-z0-9_]{0,39})\}\}")
 
 
 class TemplateInvalid(Refusal):
@@ -50,7 +51,7 @@ class Template:
     @property
     def blanks(self) -> list[str]:
         """The names of the blanks, in their order, each once."""
-        return list(dict.fromkeys(_BLANK.findall(self.text)))
+        return list(dict.fromkeys(BLANK.findall(self.text)))
 
 
 _COLUMNS: Final = tuple(one.name for one in fields(Template))
@@ -87,7 +88,7 @@ def add(connection: Connection, template: Template) -> None:
     open_ = sorted(_DECIDABLE if reason is None else reason.outcomes)
     if template.outcome not in open_:
         raise TemplateInvalid(f"It can be decided: {', '.join(open_)}.", pointer="/outcome")
-    rest = _BLANK.sub("", template.text)
+    rest = BLANK.sub("", template.text)
     if "{" in rest or "}" in rest:
         raise TemplateInvalid(
             "A blank is written {{what_was_shown}}: small letters, figures and underscores.",

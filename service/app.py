@@ -55,6 +55,11 @@ from service.log import configure
 from service.operations.outages import process_name
 from service.platforms.tokens import Signer
 from service.wake import DELIVER, SWEEP, Waker
+from service.web.routes import desk_case as desk_case_pages
+from service.web.routes import desk_door as desk_door_pages
+from service.web.routes import desk_queue as desk_queue_pages
+from service.web.routes import desk_reviews as desk_reviews_pages
+from service.web.routes import desk_steps as desk_steps_pages
 from service.web.routes import static as static_pages
 
 VERSION = "0.1.0"
@@ -92,6 +97,11 @@ ROUTERS = (
     operations.router,
     health.router,
     static_pages.router,
+    desk_door_pages.router,
+    desk_queue_pages.router,
+    desk_reviews_pages.router,
+    desk_case_pages.router,
+    desk_steps_pages.router,
 )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from disputes import queue
 from disputes.commands import Command
-from disputes.model import Case
+from disputes.model import Case, Cause, Stage
+from disputes.queue import Ticket
 from disputes.recusal import Part
 from disputes.refusals import CaseNotFound
 from ledger.refusals import Refusal
@@ -17,6 +20,9 @@ from service.exchanges.decide import Rules
 from service.http.edge import Edge
 from service.http.mediator_auth import Neutral
 from service.http.moment import moment_on
+from service.http.pages import decode_cursor, whole
+
+_SINCE: Final = datetime.fromisoformat
 
 
 def mine(connection: Connection, case_id: UUID, me: Neutral) -> tuple[Case, Part | None]:
@@ -41,3 +47,43 @@ def take(connection: Connection, edge: Edge, found: Case, command: Command) -> C
     rules = Rules(now, edge.codes)
     (outcome,) = cases.act(connection, found.platform_id, [(found.id, command)], rules)
     return outcome
+
+
+def ticket_after(cursor: str | None) -> Ticket | None:
+    """Return the last ticket of the page before, as far as the order of a queue asks for it.
+
+    Raises:
+        InvalidCursor: it is not one that a page of a queue gave.
+    """
+    found = decode_cursor(cursor, UUID, _SINCE, _SINCE, whole, bool)
+    if found is None:
+        return None
+    case_id, due_at, opened_at, amount, gentle = found
+    nil = UUID(int=0)
+    return Ticket(
+        platform_id=nil,
+        case_id=case_id,
+        stage=Stage.DECISION,
+        cause=Cause.CLAIM,
+        kind="",
+        reason="",
+        opened_at=opened_at,
+        due_at=due_at,
+        decide_by=due_at,
+        gentle=gentle,
+        unit="",
+        amount=amount,
+        part=None,
+        file=None,
+    )
+
+
+def position_of(one: Ticket) -> tuple[Any, ...]:
+    """Return where a page of a queue ends that ends with this ticket."""
+    return (
+        str(one.case_id),
+        one.due_at.isoformat(),
+        one.opened_at.isoformat(),
+        one.amount,
+        one.gentle,
+    )

@@ -19,7 +19,7 @@ from service.operations import metrics
 _log = structlog.get_logger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
-_TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/)[^/]*")
+_TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/|/desk/invitations/)[^/]*")
 _CLOSE: Final = (b"connection", b"close")
 #: Where a body is a file.
 _FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files")

@@ -77,6 +77,8 @@ def test_every_post_that_creates_or_moves_needs_a_key(server: Server, api: Api) 
         route = context.original_route
         if not isinstance(route, APIRoute) or context.methods != {"POST"}:
             continue
+        if route.endpoint.__module__.startswith("service.web."):
+            continue  # a form has its key in a field, and tests/web presses its button twice
         operation, names = route.operation_id, [p.alias for p in route.dependant.header_params]
         if operation in HARMLESS:
             assert "Idempotency-Key" not in names

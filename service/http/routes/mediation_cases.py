@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -22,13 +22,13 @@ from disputes.recusal import Part
 from ledger.refusals import Refusal
 from service import db
 from service.http import problems, shown_desk
-from service.http.case_desk import mine, take
+from service.http.case_desk import mine, position_of, take, ticket_after
 from service.http.edge import edge_of, json_response, request_id
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
 from service.http.mediator_auth import Neutral, mediator_of
 from service.http.moment import moment_on
-from service.http.pages import Cursor, Limit, decode_cursor, page, whole
+from service.http.pages import Cursor, Limit, page
 from service.http.problems import documented
 from service.http.schemas.base import CaseId, PlatformId
 from service.http.schemas.mediation_cases import (
@@ -48,42 +48,6 @@ from service.ids import encode, uuid7
 router = APIRouter(prefix="/v1/mediation", tags=["Mediation"], route_class=StrictRoute)
 
 Me = Annotated[Neutral, Depends(mediator_of("mediator", "supervisor"))]
-_SINCE: Final = datetime.fromisoformat
-
-
-def _after(cursor: str | None) -> Ticket | None:
-    """Return the last ticket of the page before, as far as the order of a queue asks for it."""
-    found = decode_cursor(cursor, UUID, _SINCE, _SINCE, whole, bool)
-    if found is None:
-        return None
-    case_id, due_at, opened_at, amount, gentle = found
-    nil = UUID(int=0)
-    return Ticket(
-        platform_id=nil,
-        case_id=case_id,
-        stage=Stage.DECISION,
-        cause=Cause.CLAIM,
-        kind="",
-        reason="",
-        opened_at=opened_at,
-        due_at=due_at,
-        decide_by=due_at,
-        gentle=gentle,
-        unit="",
-        amount=amount,
-        part=None,
-        file=None,
-    )
-
-
-def _position(one: Ticket) -> tuple[Any, ...]:
-    return (
-        str(one.case_id),
-        one.due_at.isoformat(),
-        one.opened_at.isoformat(),
-        one.amount,
-        one.gentle,
-    )
 
 
 @router.get(
@@ -124,13 +88,13 @@ async def list_case_queue(
         unit=unit,
         least_amount=least_amount,
     )
-    after = _after(cursor)
+    after = ticket_after(cursor)
 
     def work(connection: Connection) -> list[Ticket]:
         return queue.page(connection, me.mediator_id, filters, sort, after=after, limit=limit + 1)
 
     found = await edge_of(request).run(db.SYSTEM, work)
-    return page(request, found, limit, shown_desk.ticket, _position)
+    return page(request, found, limit, shown_desk.ticket, position_of)
 
 
 @router.get(
@@ -144,13 +108,13 @@ async def list_short_reviews(
     request: Request, me: Me, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Exchanges in which nobody answered: what was agreed, and each word, code and reminder."""
-    after = _after(cursor)
+    after = ticket_after(cursor)
 
     def work(connection: Connection) -> list[Ticket]:
         return queue.short_reviews(connection, me.mediator_id, after=after, limit=limit + 1)
 
     found = await edge_of(request).run(db.SYSTEM, work)
-    return page(request, found, limit, shown_desk.ticket, _position)
+    return page(request, found, limit, shown_desk.ticket, position_of)
 
 
 def _shown(connection: Connection, found: Case, me: Neutral, part: Part | None) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""A platform with cases, and the people at its desk, each in a browser."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser as BrowserType
+from playwright.sync_api import sync_playwright
+from sqlalchemy import Engine
+
+from disputes import mediators
+from service.app import create_app
+from service.config import Settings
+from tests.disputes.people import People
+from tests.http.claimed import PRESSURED, Claimed, claim
+from tests.http.client import Api, Server
+from tests.http.deal import Deal, make_deal
+from tests.http.desk import Desk, Person, invite, take_up
+from tests.web.desk.browser import Browser
+from tests.web.desk.live import Live
+
+CHROMIUM: Final = Path("/usr/bin/chromium")
+
+
+@dataclass
+class Sitting:
+    """Somebody who has joined the pool, with a browser that is signed in."""
+
+    person: Person
+    browser: Browser
+
+
+Join = Callable[..., Sitting]
+
+
+@pytest.fixture
+def people(api: Api, engine: Engine, platform_id: UUID) -> People:
+    """Return the pool of the platform."""
+    return People(engine, platform_id)
+
+
+@pytest.fixture
+def new_browser(server: Server) -> Callable[[], Browser]:
+    """Return a maker of browsers, each in a network of its own."""
+
+    def make() -> Browser:
+        first, second, third = secrets.token_bytes(3)
+        return Browser(server, f"{100 + first % 100}.{second}.{third}")
+
+    return make
+
+
+@pytest.fixture
+def join(
+    people: People,
+    operator: Api,
+    new_desk: Callable[[], Desk],
+    new_browser: Callable[[], Browser],
+) -> Join:
+    """Return what lets somebody join the pool and sign in."""
+
+    def joined(**more: object) -> Sitting:
+        person = take_up(new_desk(), invite(operator, **more))
+        with people.everywhere() as connection:
+            mediators.put_in_pool(connection, people.pool_id, [person.uuid])
+        return Sitting(person, new_browser().sign_in(person))
+
+    return joined
+
+
+@pytest.fixture
+def pressed(paid: Deal) -> Callable[[], Claimed]:
+    """Return what lets the payer claim, so that a neutral is drawn at once."""
+    return partial(claim, paid, PRESSURED)
+
+
+@pytest.fixture
+def more_deals(paid: Deal, engine: Engine) -> Callable[[int], list[Deal]]:
+    """Return a maker of other exchanges of the platform that are paid for."""
+
+    def make(count: int) -> list[Deal]:
+        made = [make_deal(paid.api, engine, agreed=True) for _ in range(count)]
+        for one in made:
+            one.fund()
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def live(app_settings: Settings) -> Iterator[Live]:
+    """Return the application behind a socket."""
+    served = Live(create_app(app_settings))
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[BrowserType]:
+    """Return a real browser; without Chromium on this machine its tests are skipped."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM))
+        yield browser
+        browser.close()
