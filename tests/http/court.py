@@ -10,7 +10,8 @@ import httpx
 from sqlalchemy import Engine
 
 from disputes import mediators
-from service.ids import encode
+from service.http.dispute_words import notice
+from service.http.schemas.cases import CaseOut, JournalPage
 from tests.disputes.people import People
 from tests.http.client import Api
 from tests.http.deal import Deal
@@ -27,6 +28,14 @@ PRESSURED: Final[dict[str, Any]] = {
 WHY: Final = (
     "The message shows the threat, and the other side does not deny having written it. " * 2
 )
+
+
+def _as_promised(shown: dict[str, Any]) -> dict[str, Any]:
+    """Insist that a case is shown as the contract says, with its notice last, and return it."""
+    CaseOut.model_validate(shown)
+    assert list(shown)[-1] == "notice"
+    assert shown["notice"] == notice()
+    return shown
 
 
 @dataclass
@@ -48,7 +57,7 @@ class Heard:
 
     def read(self, by: Api | None = None) -> dict[str, Any]:
         """The case as somebody sees it, by default the platform."""
-        return (by or self.platform).read(self.path)
+        return _as_promised((by or self.platform).read(self.path))
 
     def steps(self, by: Api) -> set[str]:
         """What somebody can do next."""
@@ -60,7 +69,7 @@ class Heard:
 
     def made(self, by: Api, step: str, body: Any = None) -> dict[str, Any]:
         """Take a step and insist on it."""
-        return by.made(f"{self.path}/{step}", body)
+        return _as_promised(by.made(f"{self.path}/{step}", body))
 
     def offer(self, by: Api, outcome: str = "split", **more: Any) -> str:
         """Offer, and return the offer's id."""
@@ -79,7 +88,9 @@ class Heard:
         return [(leg["to_payer"], leg["to_payee"]) for leg in self.exchange()["legs"]]
 
     def journal(self, by: Api | None = None) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (by or self.platform).read(f"{self.path}/journal")["data"]
+        page = (by or self.platform).read(f"{self.path}/journal")
+        JournalPage.model_validate(page)
+        found: list[dict[str, Any]] = page["data"]
         return found
 
     def said(self) -> list[str | None]:
@@ -123,8 +134,3 @@ def make_bench(deal: Deal, engine: Engine, operator: Api, new_desk: Callable[[],
 def desk_path(case: Heard) -> str:
     """Where the case is at the dispute desk."""
     return f"/v1/mediation/cases/{case.id}"
-
-
-def offer_id(value: Any) -> str:
-    """Return an id as offers have it."""
-    return encode("offer", value)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from disputes import strikes
+from service.http.dispute_words import notice
 from service.ids import decode
 from tests.disputes.people import DAY, a_ruling
 from tests.http.client import Api, problem
@@ -226,6 +227,7 @@ def test_a_journal_proves_itself_line_by_line_and_page_by_page(paid: Deal, bench
         page = case.payer.read(f"{case.path}/journal", limit=1, **more)
         paged += page["data"]
     assert paged == whole
+    assert page["notice"] == notice()
     file = orjson.dumps(case.read()["file"], option=orjson.OPT_SORT_KEYS)
     assert hashlib.sha256(file).hexdigest() == case.read()["file_sha256"]
     problem(case.payer.get(f"{case.path}/journal", cursor="x"), 400, "invalid_cursor")

@@ -24,6 +24,7 @@ from service.exchanges.decide import Rules
 from service.exchanges.refusals import ExtraInvalid
 from service.http import shown_cases
 from service.http.auth import Actor, anyone
+from service.http.dispute_words import notice
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
@@ -140,7 +141,8 @@ async def list_case_journal(
     (after,) = decode_cursor(cursor, whole) or (0,)
     lines = await edge_of(request).run(actor.scope, work)
     later = [line for line in lines if line.sequence > after][: limit + 1]
-    return page(request, shown_cases.journal(later), limit, dict, lambda line: (line["sequence"],))
+    shown = shown_cases.journal(later)
+    return page(request, shown, limit, dict, lambda one: (one["sequence"],), notice=notice())
 
 
 async def _step(

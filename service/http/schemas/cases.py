@@ -315,3 +315,4 @@ class JournalPage(Answer):
 
     data: list[JournalLineOut]
     next_cursor: str | None
+    notice: Words
