@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import redis
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 from sqlalchemy import Engine
 
 from service import books, db, files, wake
@@ -67,6 +67,12 @@ tasks.serve_metrics(lambda: settings().worker_metrics_port)
 def _set_up_logging(**_: Any) -> None:
     """Keep Celery from setting up logging of its own."""
     configure(settings().log_level, as_json=settings().log_json)
+
+
+@celeryd_init.connect
+def _print_no_banner(instance: Any, **_: Any) -> None:
+    """Keep Celery from printing where the broker is: what a worker says, its log says."""
+    instance.quiet = True
 
 
 @lru_cache(maxsize=1)

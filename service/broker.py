@@ -9,6 +9,7 @@ to a broker that has died ends itself. A worker must outlive its broker.
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
@@ -46,6 +47,19 @@ class Transport(redis.Transport):
     """Kombu's Redis transport without acknowledgements."""
 
     Channel = _Channel
+
+
+def checked(url: str) -> str:
+    """Return a broker's URL under which a ``rediss://`` broker must show a certificate we believe.
+
+    Without a word kombu believes whatever is shown. Whoever does not want that says so in the URL,
+    as redis-py has it: ``?ssl_cert_reqs=none``, or ``?ssl_ca_certs=/path`` to believe others.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(parts.query):
+        return url
+    query = f"{parts.query}&ssl_cert_reqs=required" if parts.query else "ssl_cert_reqs=required"
+    return urlunsplit(parts._replace(query=query))
 
 
 def register() -> None:

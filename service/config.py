@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -128,6 +130,20 @@ class Settings(BaseSettings):
                 "TIERCE_DATABASE_URL must look like postgresql://user:password@host/db"
             )
         return f"postgresql+psycopg://{rest}"
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """Return the variables of the environment that look like settings and are none.
+
+    Each with the setting that was probably meant, if one is like it.
+    """
+    known = [f"TIERCE_{name.upper()}" for name in Settings.model_fields]
+    strange = sorted(name for name in os.environ if name.upper().startswith("TIERCE_"))
+    return {
+        name: next(iter(get_close_matches(name.upper(), known, 1)), None)
+        for name in strange
+        if name.upper() not in known
+    }
 
 
 def is_loopback(host: str | None) -> bool:

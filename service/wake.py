@@ -62,7 +62,7 @@ def make_queue(redis_url: Callable[[], str | None], **more: Any) -> Celery:
 
     def configuration() -> dict[str, Any]:
         return {
-            "broker_url": redis_url() or _USUAL_BROKER,
+            "broker_url": carrier.checked(redis_url() or _USUAL_BROKER),
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,  # for ever: an absent broker comes back
             "broker_connection_timeout": _TIMEOUT_SECONDS,

@@ -7,7 +7,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -22,12 +21,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations import run as migrations
-from service.cli import doctor_operations
+from service.cli import doctor_operations, doctor_settings
+from service.cli.doctor_settings import Finding
 from service.cli.home import CommandError, Home, database
 from service.cli.terminal import say
 from service.clock import now
 from service.config import Settings
-from service.db import create_engine
+from service.db import SYSTEM, create_engine, transaction
 from service.exchanges.codes import CodeBook
 from service.files import files_of
 from service.local import ServerError
@@ -39,29 +39,20 @@ _ROLES: Final = ("tierce_owner", "tierce_runtime", "tierce_system")
 _PACKAGES: Final = ("fastapi", "sqlalchemy", "psycopg", "celery")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one look found: well or not, what it is, and how to mend it."""
-
-    well: bool
-    what: str
-    mend: str = ""
-
-
 def doctor(settings: Settings) -> int:
     """Print every finding; return 0 if all is well, else 1."""
     return show(examine(settings))
 
 
 def show(found: Iterable[Finding]) -> int:
-    """Print findings as they come; return 0 if all is well, else 1."""
+    """Print findings as they come; return 1 if something needs mending, 0 with warnings alone."""
     findings = []
     for finding in found:
         findings.append(finding)
-        say(f"{'ok  ' if finding.well else 'BAD '} {finding.what}")
+        say(f"{'ok  ' if finding.well else 'BAD ' if finding.grave else 'WARN'} {finding.what}")
         if not finding.well:
             say(f"     → {finding.mend}")
-    bad = sum(not finding.well for finding in findings)
+    bad = sum(not finding.well and finding.grave for finding in findings)
     say("\nAll is well." if bad == 0 else f"\n{bad} of {len(findings)} need mending.")
     return 1 if bad else 0
 
@@ -69,6 +60,7 @@ def show(found: Iterable[Finding]) -> int:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at one thing after another; a thing that fails keeps no other from being looked at."""
     yield _python()
+    yield from doctor_settings.look(settings)
     home = Home(settings.home)
     try:
         home.prepare()
@@ -188,11 +180,13 @@ def _at_work(url: str, settings: Settings) -> Iterator[Finding]:
     engine = create_engine(url, pool_size=1)
     try:
         found = doctor_operations.look(engine, now())
+        with transaction(engine, SYSTEM) as connection:
+            yield from doctor_settings.of_live(connection, settings)
     except SQLAlchemyError:
         return  # of another revision, or not there: that has been said
     finally:
         engine.dispose()
-    for line in doctor_operations.tell(found, settings, now()):
+    for line in doctor_operations.tell(found, now()):
         yield Finding(*line)
 
 

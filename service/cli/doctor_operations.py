@@ -10,7 +10,6 @@ from typing import Final
 from sqlalchemy import Engine
 
 from service import db
-from service.config import Settings
 from service.operations import dead_letters, outages, queues
 
 #: A process that was not seen for so long is not there; it beats every ten seconds.
@@ -44,7 +43,7 @@ def look(engine: Engine, now: datetime) -> State:
         return State(queues.read(connection, now), outages.last_seen(connection))
 
 
-def tell(state: State, settings: Settings, now: datetime) -> Iterator[Line]:
+def tell(state: State, now: datetime) -> Iterator[Line]:
     """Say it, one thing after another. An instance that is stopped as a whole is not ill."""
     alive = {kind for kind, seen in state.seen.items() if now - seen < _SEEN}
     for kind in ("api", "worker"):
@@ -52,9 +51,6 @@ def tell(state: State, settings: Settings, now: datetime) -> Iterator[Line]:
     if alive:
         yield from _waiting(state)
     yield from _given_up(state)
-    mail = "mail goes out over TIERCE_SMTP_URL"
-    none = "no mail goes out: TIERCE_SMTP_URL is not set; messages are shown in the mailbox alone"
-    yield True, mail if settings.smtp_url else none, ""
 
 
 def _seen(kind: str, seen: datetime | None, *, stopped: bool, alive: bool) -> Line:

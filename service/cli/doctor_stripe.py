@@ -13,7 +13,8 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from service import clock, db
-from service.cli.doctor import Finding, show
+from service.cli.doctor import show
+from service.cli.doctor_settings import Finding
 from service.cli.home import CommandError, Home, database
 from service.cli.terminal import say
 from service.config import Settings

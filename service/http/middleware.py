@@ -55,6 +55,9 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
+        # Whatever answers GET answers HEAD with the same status and headers (RFC 9110, 9.3.2).
+        bodyless = scope["method"] == "HEAD"
+        asked = {**scope, "method": "GET"} if bodyless else scope
         body = _Body(receive, headers, self._most(scope))
         began, status = time.perf_counter(), 0
 
@@ -71,22 +74,24 @@ class Edge:
                 ]
                 if body.left:
                     message["headers"].append(_CLOSE)
+            elif bodyless:
+                message = {**message, "body": b""}
             await send(message)
 
         refusal = self._refusal(scope, headers)
         try:
             if refusal is not None:
-                await respond(of_refusal(refusal, request_id))(scope, receive, finish)
+                await respond(of_refusal(refusal, request_id))(asked, receive, finish)
             else:
-                await self._app(scope, body.receive, finish)
+                await self._app(asked, body.receive, finish)
         except ClientDisconnect:
             pass  # nobody is left to be answered
         except Exception as error:
             if status:
                 raise  # the answer is on its way already; only the connection can be cut
-            await of_bug(error, request_id)(scope, receive, finish)
+            await of_bug(error, request_id)(asked, receive, finish)
         seconds = time.perf_counter() - began
-        _count(scope, status, seconds)
+        _count(scope["method"], asked, status, seconds)
         _log.info(
             "request",
             method=scope["method"],
@@ -114,9 +119,9 @@ def _shown(path: str) -> str:
     return _TOKEN.sub(r"\1…", path)
 
 
-def _count(scope: Scope, status: int, seconds: float) -> None:
+def _count(given: str, scope: Scope, status: int, seconds: float) -> None:
     """Count a request under its route's template: addresses hold ids, and labels must not."""
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    method = given if given in _METHODS else "other"
     route = getattr(scope.get("route"), "path", "unknown")
     metrics.http_requests.labels(method, route, f"{status // 100}xx" if status else "gone").inc()
     metrics.http_seconds.labels(method, route).observe(seconds)

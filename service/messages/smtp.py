@@ -108,6 +108,17 @@ class Smtp:
             return Outcome(Fate.LATER, " ".join(said.split())[:_LONGEST_REASON])
         return Outcome(Fate.SENT)
 
+    def greet(self) -> None:
+        """Greet the server, sign in where there is somebody to sign in as, and leave; no mail goes.
+
+        Raises:
+            SMTPException, OSError: the server cannot be reached, or lets nobody in.
+        """
+        with self._session() as session:
+            session.ehlo_or_helo_if_needed()
+            if self._server.user is not None:
+                session.login(self._server.user, self._server.password or "")
+
     def _session(self) -> smtplib.SMTP:
         server, context = self._server, self._trust
         if server.tls:

@@ -140,8 +140,8 @@ class Tls:
                 serialization.NoEncryption(),
             )
         )
-        self._shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._shown.load_cert_chain(folder / "server.pem")
+        self.shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.shown.load_cert_chain(folder / "server.pem")
         self.trusted = ssl.create_default_context(cadata=pem.decode())
 
     @contextmanager
@@ -149,9 +149,9 @@ class Tls:
         """Serve ``office`` with STARTTLS required (smtp), or under TLS from the start (smtps)."""
         if scheme == "smtps":
             # The library does not know that the line is under TLS already.
-            more: dict[str, Any] = {"ssl_context": self._shown, "auth_require_tls": False}
+            more: dict[str, Any] = {"ssl_context": self.shown, "auth_require_tls": False}
         else:
-            more = {"tls_context": self._shown, "require_starttls": True, "auth_required": True}
+            more = {"tls_context": self.shown, "require_starttls": True, "auth_required": True}
         controller = open_office(office, authenticator=office.authenticate, **more)
         try:
             yield port_of(controller)

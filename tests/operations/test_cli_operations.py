@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from service.cli import doctor_operations
 from service.cli.main import main
-from service.config import Settings, settings
+from service.config import settings
 from service.db import transaction
 from service.ids import encode, uuid7
 from service.operations import dead_letters
@@ -83,7 +83,7 @@ def test_what_is_no_dead_letter_is_refused(
 
 
 def _bad(state: doctor_operations.State) -> list[str]:
-    told = doctor_operations.tell(state, Settings(), NOW)
+    told = doctor_operations.tell(state, NOW)
     return [what for well, what, _mend in told if not well]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.doctor import Finding, examine
+from service.cli.doctor import examine
+from service.cli.doctor_settings import Finding
 from service.config import Settings
 
 
