@@ -55,8 +55,8 @@ _CHECKS: Final = {
         FROM service.exchange AS e LEFT JOIN disputes.case AS c
           ON c.platform_id = e.platform_id AND c.id = e.case_id
         WHERE e.award IS NOT NULL AND c.closed_at IS NULL""",
-    # Fees lie between what was decided and what each got; what a bank took back is a matter of its
-    # own.
+    # Fees lie between what was decided and what each got; what a bank took back, or still contested
+    # when the exchange ended, is a matter of its own.
     "leg_differs_from_case": """
         SELECT c.platform_id, c.id::text AS subject,
                format('leg %s: %s of %s decided, payee got %s, payer %s', l.id, s.value, l.amount,
@@ -66,7 +66,10 @@ _CHECKS: Final = {
         CROSS JOIN LATERAL jsonb_each_text(c.settlement) AS s(key, value)
         LEFT JOIN service.leg AS l ON l.platform_id = c.platform_id
           AND l.exchange_id = c.subject_id AND l.id = CAST(s.key AS uuid)
-        WHERE c.settlement IS NOT NULL AND e.charged_back = 0 AND e.award IS NULL
+        WHERE c.settlement IS NOT NULL AND e.award IS NULL AND NOT EXISTS (
+            SELECT FROM service.chargeback AS b
+            WHERE b.platform_id = e.platform_id AND b.exchange_id = e.id AND (b.withdrawn > 0
+              OR coalesce(b.closed_at, 'infinity') >= coalesce(e.closed_at, 'infinity')))
           AND (l.id IS NULL OR l.state <> 'settled'
             OR l.to_payee NOT BETWEEN CAST(s.value AS bigint) - l.payee_fee
                               AND CAST(s.value AS bigint)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Engine, text
 
 from disputes import journal
 from disputes.commands import Command
-from disputes.model import Case
+from disputes.model import Case, Stage
 from disputes.outcomes import Outcome
 from ledger.refusals import Refusal
 from service.exchanges import case_clocks, case_rounds, cases
@@ -23,6 +25,13 @@ from tests.exchanges.world import World
 ANSWERS = {"when_expected": "Last week.", "what_was_said": "That it was sent."}
 REASONS = "Both have shown what they had, and the parcel was never handed to the carrier. " * 2
 DAY = timedelta(days=1)
+
+
+def seats(case: Case) -> tuple[UUID, ...]:
+    """Who is to act in a case, as it says itself."""
+    panel = () if case.appeal is None else case.appeal.panel
+    by_stage = {Stage.SECOND_LOOK: (case.second_id,), Stage.APPEAL: panel}
+    return tuple(one for one in by_stage.get(case.stage, (case.mediator_id,)) if one is not None)
 
 
 class Court:
@@ -62,14 +71,18 @@ class Court:
             engine or self.world.engine, self.world.codes, self.world.now, only=only
         )
 
-    def until(self, at: datetime) -> int:
-        """Let time pass, each thing at its instant; return how many steps of cases were taken."""
+    def until(self, at: datetime, seen: Callable[[], None] = lambda: None) -> int:
+        """Let time pass, each thing at its instant; return how many steps of cases were taken.
+
+        ``seen`` is called after each instant.
+        """
         taken, world = 0, self.world
         while (due := self._next()) is not None and due <= at:
             world.now = max(world.now, due)
             world.fire()
             taken += self.fire()
             world.sweep()
+            seen()
         world.now = at
         return taken
 
@@ -89,7 +102,9 @@ class Court:
             query = text(
                 "SELECT min(at) FROM (SELECT due_at FROM service.timer "
                 f"UNION ALL SELECT {case_clocks.tried('c')} FROM disputes.case AS c "
-                "WHERE due_at IS NOT NULL) AS waiting(at)"
+                "WHERE due_at IS NOT NULL "
+                "UNION ALL SELECT look_again_at FROM service.chargeback "
+                "WHERE kind = 'warning' AND closed_at IS NULL) AS waiting(at)"
             )
             at: datetime | None = connection.execute(query).scalar_one()
             return at
