@@ -127,6 +127,8 @@ def challenge(case: Case, command: Command, now: datetime) -> Move:
         raise ChallengeUsed("Each side can ask once for somebody else.")
     used = {**case.challenges, side: 1}
     on_it = {case.mediator_id, case.second_id, *(case.appeal.panel if case.appeal else ())}
+    if not on_it - {None}:
+        raise NotNowInCase("Nobody is on this case yet: there is nobody to ask another one for.")
     moved = replace(
         case,
         challenges=used,

@@ -72,7 +72,7 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "message.exchange": _id_or_null("exchange"),
     "method": {**_TEXT, "description": "How: by word, or by code."},
     "movement": _TEXT_OR_NULL,
-    "notice": {"type": ["object", "null"], "description": "What members read, by language."},
+    "notice": {**_TEXT_OR_NULL, "description": "In plain words, why nothing can be paid yet."},
     "number": _NUMBER,
     "ours": _MINOR,
     "outcome": _TEXT,

@@ -104,10 +104,15 @@ class Heard:
 
 def hear(deal: Deal, body: dict[str, Any] = DAMAGED, by: str = "payer", **more: Any) -> Heard:
     """Let a side claim by their own token."""
-    payer, payee = (deal.api.acting(one["id"]) for one in (deal.payer, deal.payee))
-    claimant = payer if by == "payer" else payee
+    claimant = deal.api.acting((deal.payer if by == "payer" else deal.payee)["id"])
     made = claimant.made(f"/v1/exchanges/{deal.exchange['id']}/claim", body | more)
-    return Heard(deal, str(made["case"]), payer, payee)
+    return known(deal, str(made["case"]))
+
+
+def known(deal: Deal, case: str) -> Heard:
+    """Return a case of a deal that was opened by whomever."""
+    payer, payee = (deal.api.acting(one["id"]) for one in (deal.payer, deal.payee))
+    return Heard(deal, case, payer, payee)
 
 
 @dataclass

@@ -197,6 +197,13 @@ def test_each_side_can_ask_once_for_somebody_else(paid: Deal, bench: Bench) -> N
     assert "challenge" in case.steps(case.payer)
 
 
+def test_nobody_is_asked_to_leave_a_case_that_nobody_has(paid: Deal) -> None:
+    case = hear(paid, PRESSURED)
+    assert case.read()["neutrals"] == []
+    assert "challenge" not in case.steps(case.payer)
+    problem(case.post(case.payer, "challenge", {"text": "Not her."}), 409, "not_now_in_case")
+
+
 def test_why_nobody_can_take_a_case_is_not_told_to_its_sides(paid: Deal, bench: Bench) -> None:
     _, person = bench.join(languages=["en"])
     case = hear(paid, PRESSURED)

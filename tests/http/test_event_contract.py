@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -65,6 +66,16 @@ def _complete(deal: Deal) -> None:
         deal.api.made(f"{path}/confirm", {"member": member["id"], "checkpoint": "handover"})
 
 
+def _others(api: Api) -> None:
+    """A member who is away for a while, and one who is to be paid."""
+    member = api.member()["id"]
+    until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    api.made(f"/v1/members/{member}/pauses", {"until": until})
+    opened = api.send("PUT", f"/v1/members/{member}/payout-account", {"country": "FR"})
+    assert opened.is_success, opened.text
+    api.made(f"/v1/sandbox/members/{member}/payout-account/act", {"outcome": "complete"})
+
+
 def test_every_event_of_a_platform_is_as_the_contract_says(
     paid: Deal, api: Api, engine: Engine, operator: Api, new_desk: Callable[[], Desk]
 ) -> None:
@@ -75,6 +86,7 @@ def test_every_event_of_a_platform_is_as_the_contract_says(
     mediator, _ = make_bench(paid, engine, operator, new_desk).join()
     left = make_deal(api, engine, agreed=False)
     api.made(f"/v1/exchanges/{left.exchange['id']}/decline", {"member": left.payer["id"]})
+    _others(api)
     _agree(deals[1])
     _complete(deals[2])
     _dispute(deals[0], mediator)
@@ -85,4 +97,4 @@ def test_every_event_of_a_platform_is_as_the_contract_says(
     seen = {one["type"] for one in sent}
     assert len({type_ for type_ in seen if type_.startswith("case.")}) >= 18, sorted(seen)
     assert len({type_ for type_ in seen if type_.startswith("exchange.")}) >= 8, sorted(seen)
-    assert {"leg.released", "leg.returned"} <= seen
+    assert {"leg.released", "leg.returned", "member.paused", "payee.requirements_due"} <= seen
