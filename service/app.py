@@ -60,6 +60,8 @@ from service.web.routes import desk_door as desk_door_pages
 from service.web.routes import desk_queue as desk_queue_pages
 from service.web.routes import desk_reviews as desk_reviews_pages
 from service.web.routes import desk_steps as desk_steps_pages
+from service.web.routes import office as office_pages
+from service.web.routes import office_exchanges, office_machines, office_people
 from service.web.routes import static as static_pages
 
 VERSION = "0.1.0"
@@ -102,6 +104,10 @@ ROUTERS = (
     desk_reviews_pages.router,
     desk_case_pages.router,
     desk_steps_pages.router,
+    office_pages.router,
+    office_exchanges.router,
+    office_people.router,
+    office_machines.router,
 )
 
 

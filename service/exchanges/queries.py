@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -34,6 +34,10 @@ def find(
     return found
 
 
+#: Words are looked for in so many titles and no more: a search stays quick however many there are.
+LOOKED_AT: Final = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which exchanges a page shows; every part that is None lets all through."""
@@ -44,6 +48,13 @@ class Filters:
     external_id: str | None = None
     created_from: datetime | None = None
     created_until: datetime | None = None
+    exchange_id: UUID | None = None
+    #: Words of the title, looked for among the newest :data:`LOOKED_AT` exchanges.
+    words: str | None = None
+
+    def narrowed(self, **more: Any) -> Filters:
+        """Return the same with more asked for."""
+        return replace(self, **more)
 
 
 def page(
@@ -69,6 +80,10 @@ def page(
         conditions.append(table.c.created_at >= filters.created_from)
     if filters.created_until is not None:
         conditions.append(table.c.created_at < filters.created_until)
+    if filters.exchange_id is not None:
+        conditions.append(table.c.id == filters.exchange_id)
+    if filters.words is not None:
+        conditions.append(table.c.id.in_(_titled(platform_id, filters.words)))
     if filters.member_id is not None:
         conditions.append(
             or_(table.c.payer_id == filters.member_id, table.c.payee_id == filters.member_id)
@@ -78,6 +93,21 @@ def page(
     ).all()
     found = store.load(connection, platform_id, ids, lock=False)
     return [found[exchange_id] for exchange_id in ids]
+
+
+def _titled(platform_id: UUID, words: str) -> Any:
+    """Return a query for the newest exchanges in whose title ``words`` stand, in any case."""
+    table = tables.exchange
+    newest = (
+        select(table.c.id, table.c.terms)
+        .where(table.c.platform_id == platform_id)
+        .order_by(table.c.id.desc())
+        .limit(LOOKED_AT)
+        .subquery()
+    )
+    return select(newest.c.id).where(
+        newest.c.terms["title"].astext.icontains(words, autoescape=True)
+    )
 
 
 def next_actions(exchange: Exchange, viewer: Role | None, now: datetime) -> list[tuple[Step, Role]]:

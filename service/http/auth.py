@@ -133,7 +133,12 @@ _operator_scheme: Final = HTTPBearer(
 Given = HTTPAuthorizationCredentials | None
 
 
-async def _by_key(edge: Edge, secret: str) -> Actor:
+async def by_key(edge: Edge, secret: str) -> Actor:
+    """Return the platform whose key ``secret`` is, and what it allows.
+
+    Raises:
+        NotSignedIn: no key that works.
+    """
     found = known.get(secret)
     now = clock.now()
     if found is None or not found[0].works(now):
@@ -187,7 +192,7 @@ def platform_key(scope: str) -> _Dependency:
         secret = _need(given)
         if not secret.startswith("tk_"):
             raise NotSignedIn("Here only a platform's API key opens.")
-        return _check(await _by_key(edge_of(request), secret), scope)
+        return _check(await by_key(edge_of(request), secret), scope)
 
     return dependency
 
@@ -202,7 +207,7 @@ def anyone(scope: str) -> _Dependency:
     ) -> Actor:
         secret = _need(given)
         edge = edge_of(request)
-        found = await (_by_key if secret.startswith("tk_") else _by_token)(edge, secret)
+        found = await (by_key if secret.startswith("tk_") else _by_token)(edge, secret)
         return _check(found, scope)
 
     return dependency
@@ -216,7 +221,7 @@ def member_token(scope: str) -> _Dependency:
     ) -> Actor:
         secret = _need(given)
         if secret.startswith("tk_"):
-            await _by_key(edge_of(request), secret)
+            await by_key(edge_of(request), secret)
             raise MemberOnly("Only the member's own token may see this.")
         return _check(await _by_token(edge_of(request), secret), scope)
 
