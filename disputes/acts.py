@@ -27,6 +27,9 @@ from disputes.refusals import (
 )
 from disputes.steps import BY_NAME, By, Step
 
+#: Steps without which the end of their stage moves value by itself.
+_IN_TIME: Final = frozenset({"appeal", "vote", "mark_returned"})
+
 
 def check(case: Case, step: Step, command: Command, now: datetime) -> None:
     """Check whether a step may be taken now.
@@ -45,10 +48,27 @@ def check(case: Case, step: Step, command: Command, now: datetime) -> None:
         if now < limit:
             raise TooSoon(f"'{step.name}' is not due yet.", due_at=limit.isoformat())
         return
+    _check_time(case, step, now)
     if step.by in {By.MEDIATOR, By.SECOND, By.PANEL}:
         _check_neutral(case, step, command)
     elif step.by is not By.SYSTEM:
         _check_party(case, step, command, now)
+
+
+def _check_time(case: Case, step: Step, now: datetime) -> None:
+    """What time has decided, nobody decides otherwise because the clock has not come to it yet."""
+    neutral = step.by in {By.MEDIATOR, By.SECOND}
+    if neutral and case.stage in BY_NAME["reach_limit"].from_ and now >= case.decide_by:
+        over = case.decide_by
+    elif step.name in _IN_TIME and now >= case.due_at:
+        over = case.due_at
+    else:
+        return
+    raise NotNowInCase(
+        f"The time for '{step.name}' was over at {over.isoformat()}.",
+        stage=case.stage,
+        over_at=over.isoformat(),
+    )
 
 
 def _check_neutral(case: Case, step: Step, command: Command) -> None:
