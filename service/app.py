@@ -17,6 +17,7 @@ from service.files import files_of
 from service.http import openapi, problems
 from service.http.beating import beat
 from service.http.edge import Edge as RouteEdge
+from service.http.limits import Limits
 from service.http.middleware import Edge
 from service.http.routes import (
     books,
@@ -111,6 +112,16 @@ ROUTERS = (
 )
 
 
+def limits_of(chosen: Settings) -> Limits:
+    """Return the limits that the settings give to a process."""
+    return Limits(
+        chosen.redis_url,
+        wrong_keys=chosen.wrong_keys_per_minute,
+        by_member=chosen.member_requests_per_minute,
+        by_platform=chosen.platform_requests_per_minute,
+    )
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application.
 
@@ -136,6 +147,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         signer = Signer(signing_key.get_secret_value(), chosen.public_url)
         waker = Waker(chosen.redis_url)
+        limits = limits_of(chosen)
         app.state.edge = RouteEdge(
             chosen,
             engine,
@@ -144,12 +156,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             signer,
             files_of(chosen),
             partial(waker.wake, SWEEP, DELIVER),
+            limits,
         )
         beating = asyncio.create_task(beat(engine, process_name("api")))
         yield
         beating.cancel()
         await asyncio.wait({beating})
         waker.close()
+        await limits.close()
         await engine.dispose()
         sync_engine.dispose()
 

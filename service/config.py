@@ -84,6 +84,16 @@ class Settings(BaseSettings):
         default=False, description="Serve /dev/mailbox to anybody who can reach this port."
     )
 
+    wrong_keys_per_minute: int = Field(
+        default=60, ge=1, description="Wrong keys that a network may send before it must wait."
+    )
+    member_requests_per_minute: int = Field(
+        default=600, ge=1, description="Requests that a member's tokens may make."
+    )
+    platform_requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Requests that a platform's keys may make; no limit unset."
+    )
+
     webhooks_allow_private: bool = Field(
         default=False,
         description="Send webhooks to private addresses and without TLS too: for development.",

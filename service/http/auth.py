@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service import clock, db
-from service.http.edge import Edge, edge_of
+from service.http.edge import edge_of
 from service.http.refusals import (
     MemberOnly,
     MemberRequired,
@@ -23,6 +23,7 @@ from service.http.refusals import (
     NotYourself,
     ScopeMissing,
 )
+from service.mediators import throttle
 from service.platforms import keys, members, platforms
 from service.platforms.keys import Key
 from service.platforms.platforms import Mode
@@ -104,6 +105,10 @@ class _Known:
             return None
         return found[1], found[2]
 
+    def remembers(self, secret: str) -> bool:
+        """Tell whether this secret opened something before, however long ago."""
+        return secret in self._found
+
     def keep(self, secret: str, key: Key, mode: Mode) -> None:
         self._found[secret] = (time.monotonic(), key, mode)
         self._found.move_to_end(secret)
@@ -133,16 +138,22 @@ _operator_scheme: Final = HTTPBearer(
 Given = HTTPAuthorizationCredentials | None
 
 
-async def by_key(edge: Edge, secret: str) -> Actor:
+async def by_key(request: Request, secret: str) -> Actor:
     """Return the platform whose key ``secret`` is, and what it allows.
 
     Raises:
         NotSignedIn: no key that works.
+        TooManyRequests: too many wrong ones came from this network, or it asks too often.
     """
+    edge = edge_of(request)
     found = known.get(secret)
     now = clock.now()
     if found is None or not found[0].works(now):
+        if not known.remembers(secret):
+            await edge.limits.check_wrong_keys(_network(request))
         found = await edge.run(db.SYSTEM, lambda c: keys.recognise(c, secret, now))
+        if found is None:
+            await edge.limits.count_wrong_key(_network(request))
         if found is None and secret.startswith("tk_operator_"):
             raise NotSignedIn(
                 "This is an operator's key: it opens /v1/platforms and /v1/operator. Here a "
@@ -152,11 +163,14 @@ async def by_key(edge: Edge, secret: str) -> Actor:
             raise NotSignedIn("This API key is not known, or has ended.")
         known.keep(secret, *found)
     key, mode = found
+    await edge.limits.count_platform(str(key.platform_id))
     return Actor(key.platform_id, mode, frozenset(key.scopes), key.id, None)
 
 
-async def _by_token(edge: Edge, token: str) -> Actor:
+async def _by_token(request: Request, token: str) -> Actor:
+    edge = edge_of(request)
     platform_id, member_id = edge.signer.verify(token, clock.now())
+    await edge.limits.count_member(str(member_id))
     platform, member = await edge.run(
         platform_id,
         lambda c: (
@@ -167,6 +181,10 @@ async def _by_token(edge: Edge, token: str) -> Actor:
     if member is None or member.erased_at is not None:
         raise NotSignedIn("The token's member is not there any more.")
     return Actor(platform_id, platform.mode, MEMBER_SCOPES, None, member_id)
+
+
+def _network(request: Request) -> str:
+    return throttle.prefix(None if request.client is None else request.client.host)
 
 
 def _need(given: Given) -> str:
@@ -192,7 +210,7 @@ def platform_key(scope: str) -> _Dependency:
         secret = _need(given)
         if not secret.startswith("tk_"):
             raise NotSignedIn("Here only a platform's API key opens.")
-        return _check(await by_key(edge_of(request), secret), scope)
+        return _check(await by_key(request, secret), scope)
 
     return dependency
 
@@ -206,8 +224,7 @@ def anyone(scope: str) -> _Dependency:
         _member: Annotated[Given, Depends(_member_scheme)],
     ) -> Actor:
         secret = _need(given)
-        edge = edge_of(request)
-        found = await (by_key if secret.startswith("tk_") else _by_token)(edge, secret)
+        found = await (by_key if secret.startswith("tk_") else _by_token)(request, secret)
         return _check(found, scope)
 
     return dependency
@@ -221,9 +238,9 @@ def member_token(scope: str) -> _Dependency:
     ) -> Actor:
         secret = _need(given)
         if secret.startswith("tk_"):
-            await by_key(edge_of(request), secret)
+            await by_key(request, secret)
             raise MemberOnly("Only the member's own token may see this.")
-        return _check(await _by_token(edge_of(request), secret), scope)
+        return _check(await _by_token(request, secret), scope)
 
     return dependency
 
@@ -237,6 +254,7 @@ async def operator(
     if wanted is None or not hmac.compare_digest(
         secret.encode(), wanted.get_secret_value().encode()
     ):
+        await edge_of(request).limits.count_wrong_key(_network(request))
         raise NotSignedIn("This is not the operator's key.")
     return _OPERATOR
 
@@ -250,4 +268,5 @@ async def scraper(request: Request, given: Annotated[Given, Depends(_operator_sc
             secret.encode(), wanted.get_secret_value().encode()
         ):
             return
+    await edge_of(request).limits.count_wrong_key(_network(request))
     raise NotSignedIn("Metrics open with the operator's key or the metrics token.")

@@ -17,6 +17,7 @@ from service.config import Settings
 from service.exchanges.codes import CodeBook
 from service.exchanges.desk import Desk
 from service.files import Files
+from service.http.limits import Limits
 from service.platforms.tokens import Signer
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class Edge:
     files: Files
     #: Tells the worker that rows wait for it; never fails, never waits.
     wake: Callable[[], None]
+    #: How often one may ask.
+    limits: Limits
 
     async def run(self, scope: db.Scope, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one committed transaction of a platform, or of the system."""

@@ -32,7 +32,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from ledger.refusals import Refusal
-from service.http import hints
+from service.http import hints, limits
 from service.http import refusals as http
 from service.http.statuses import STATUS
 from service.mediators import throttle
@@ -131,7 +131,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="Tierce"'
     if isinstance(error, http.IdempotencyKeyInUse):
         headers["Retry-After"] = "1"
-    if isinstance(error, throttle.TooManyTries):
+    if isinstance(error, throttle.TooManyTries | limits.TooManyRequests):
         headers["Retry-After"] = str(error.facts["wait_seconds"])
     return respond(body, headers)
 
@@ -269,5 +269,5 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({400, 401, 403, 422, 500, 503, *statuses})
+        for status in sorted({400, 401, 403, 422, 429, 500, 503, *statuses})
     }

@@ -23,6 +23,7 @@ from service.events import catalogue, endpoints, guard, replays, signing
 from service.events.outbox import EventNotFound
 from service.exchanges import evidence, leaving, losses, pauses, payouts, returns
 from service.exchanges import refusals as exchanges
+from service.http import limits
 from service.http import refusals as http
 from service.mediators import accounts, passwords, sessions, sign_in, throttle
 from service.messages import addresses, bounces, links
@@ -59,6 +60,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     accounts.CodeRefused: 422,
     accounts.MediatorEnded: 409,
     throttle.TooManyTries: 429,
+    limits.TooManyRequests: 429,
     http.MemberOnly: 403,
     http.NotYourself: 403,
     exchanges.NotAParty: 403,

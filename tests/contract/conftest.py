@@ -56,6 +56,8 @@ def live_settings(database_url: str, run_folder: Path, worker: int) -> Settings:
         code_key=SecretStr("the secret of a test instance, long enough"),
         operator_key=SecretStr(OPERATOR),
         log_level="critical",
+        wrong_keys_per_minute=1_000_000,
+        member_requests_per_minute=1_000_000,
         files_url=str(run_folder / f"files-{worker}"),
     )
 

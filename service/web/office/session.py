@@ -20,6 +20,7 @@ from ledger.refusals import Refusal
 from service import clock
 from service.http.auth import Actor, by_key
 from service.http.edge import Edge, edge_of
+from service.http.limits import TooManyRequests
 from service.http.refusals import NotSignedIn
 from service.http.statuses import STATUS
 from service.platforms import clocks, platforms
@@ -100,7 +101,10 @@ async def enter(request: Request, scope: str, work: Work) -> Response:
     locale = chosen(request)
     if request.method == "POST" and not is_ours(request, edge.settings.public_url):
         return closed(request, "foreign", 403)
-    found = await _visitor(request, edge)
+    try:
+        found = await _visitor(request)
+    except TooManyRequests as refusal:
+        return closed(request, "refused", STATUS[type(refusal)], why=str(refusal))
     if found is None:
         there = request.url.path if request.method == "GET" else PATH
         return RedirectResponse(f"{SIGN_IN}?next={quote(there)}", 303, HEADERS)
@@ -119,16 +123,16 @@ async def enter(request: Request, scope: str, work: Work) -> Response:
         return closed(request, "refused", STATUS[type(refusal)], why=str(refusal))
 
 
-async def _visitor(request: Request, edge: Edge) -> tuple[Actor, datetime] | None:
+async def _visitor(request: Request) -> tuple[Actor, datetime] | None:
     sealed = request.cookies.get(COOKIE)
     if sealed is None:
         return None
     try:
-        secret, ends = sealer(edge).open(_PLACE, sealed.encode())
+        secret, ends = sealer(edge_of(request)).open(_PLACE, sealed.encode())
         ends_at = datetime.fromisoformat(ends)
         if clock.now() >= ends_at:
             return None
-        return await by_key(edge, secret), ends_at
+        return await by_key(request, secret), ends_at
     except (SealBroken, NotSignedIn, ValueError):
         return None
 

@@ -13,7 +13,9 @@ from ledger.audit import audit
 from service import db
 from service.http.auth import by_key
 from service.http.edge import edge_of
+from service.http.limits import TooManyRequests
 from service.http.refusals import NotSignedIn
+from service.http.statuses import STATUS
 from service.operations import proofs
 from service.web.forms import fields
 from service.web.office import overview, session
@@ -57,7 +59,9 @@ async def take_key(request: Request) -> Response:
     said = await fields(request)
     secret = said.get("key", "").strip()
     try:
-        await by_key(edge, secret)
+        await by_key(request, secret)
+    except TooManyRequests as refusal:
+        return session.closed(request, "refused", STATUS[type(refusal)], why=str(refusal))
     except NotSignedIn:
         return _door(request, 401, "operator" if secret.startswith("tk_operator_") else "unknown")
     response = RedirectResponse(_there(said.get("next")), 303, HEADERS)

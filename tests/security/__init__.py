@@ -1,0 +1,1 @@
+"""What strangers, members, platforms and operators try, and what stops them."""
