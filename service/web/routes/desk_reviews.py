@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from disputes import queue
-from disputes.queue import Ticket
+from disputes.model import Cause, Stage
+from disputes.queue import Filters, Ticket
 from disputes.rulings import LEAST_REASONS, REASON_CODES
 from ledger.refusals import Refusal
 from service import db
@@ -26,6 +27,11 @@ from service.web.desk.frame import Form, Frame
 from service.web.desk.reviews import PAGE, Said
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
+
+#: Short reviews as the queue has them, without those that somebody else reads over now.
+_TO_DECIDE: Final = Filters(
+    stages=frozenset({Stage.MEDIATION, Stage.DECISION}), causes=frozenset({Cause.SILENCE})
+)
 
 
 @router.get("/reviews", operation_id="desk_reviews")
@@ -107,7 +113,7 @@ async def _show(
     me, words = seen.me, seen.speech("desk_queue")
 
     def work(connection: Connection) -> tuple[Sequence[reviews.Review], bool]:
-        found = queue.short_reviews(connection, me.mediator_id, limit=PAGE + 1)
+        found = queue.page(connection, me.mediator_id, _TO_DECIDE, limit=PAGE + 1)
         around = tickets.houses(connection, found, seen.locale)
         now = reviews.versions(connection, found)
         return [_review(one, around, seen, form, now) for one in found[:PAGE]], len(found) > PAGE
@@ -124,7 +130,7 @@ async def _show(
         more=more,
         least=LEAST_REASONS,
         grounds=[(code, seen.tongue.word("grounds", code)) for code in sorted(REASON_CODES)],
-        wrong=seen.speech("desk_case", least=LEAST_REASONS),
+        case_words=seen.speech("desk_case", least=LEAST_REASONS),
         **_told(seen),
     )
 

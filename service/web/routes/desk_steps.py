@@ -124,6 +124,8 @@ async def _show(
     try:
         scene, more = await scene_of(seen, case, _around(step))
     except Refusal as refusal:
+        if error is not None:
+            return seen.page("gone", status=status, name="no", error=error)
         return door.refused(seen, refusal)
     if error is None and not _is_open(scene, step):
         status, error = 409, seen.speech("desk")("refused.not_now_in_case")
