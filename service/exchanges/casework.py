@@ -71,7 +71,17 @@ TOLD: Final = frozenset(
     }
 )
 #: What of a line is told: no free text, and nobody's name.
-_PUBLIC: Final = ("reason", "cause", "outcome", "reason_code", "ground", "part", "stands", "sort")
+_PUBLIC: Final = (
+    "reason",
+    "cause",
+    "outcome",
+    "reason_code",
+    "ground",
+    "part",
+    "stands",
+    "sort",
+    "side",
+)
 
 
 def by_lot(now: datetime) -> cases.Draw:

@@ -14,6 +14,9 @@ from typing import Any, Final
 from service.messages.words import catalogue, fill, pages, paragraphs
 
 _LONGEST_SUBJECT: Final = 200
+#: How the names of templates about a case begin; they stand in ``cases.toml``, the others in
+#: ``messages.toml``.
+CASE: Final = "case_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,19 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
         KeyError: there is no such template in this language.
         jinja2.UndefinedError: the template names a variable that is not there.
     """
-    said, words = catalogue(locale, "messages")[template], catalogue(locale, "words")
+    about_case = template.startswith(CASE)
+    said = catalogue(locale, "cases" if about_case else "messages")[template]
+    words = catalogue(locale, "words")
     subject = " ".join(fill(said["subject"], variables).split())[:_LONGEST_SUBJECT]
     named = "greeting" if variables["name"] else "greeting_unnamed"
+    written = paragraphs(fill(said["text"], variables))
+    if about_case:
+        written = [*written, catalogue(locale, "disputes")["notice"]]
     parts = {
         "locale": locale,
         "subject": subject,
         "greeting": fill(words[named], variables),
-        "paragraphs": paragraphs(fill(said["text"], variables)),
+        "paragraphs": written,
         "button": said["button"],
         "url": url,
         "link": fill(words["link"], {"button": said["button"]}),

@@ -14,7 +14,7 @@ from service.exchanges import queries
 from service.exchanges.deadlines import deadlines, decide_by
 from service.exchanges.kinds import LegRole, Role, shows_code
 from service.exchanges.model import Exchange
-from service.messages import words
+from service.messages import case_facts, words
 from service.messages.compose import Recipient
 from service.platforms import members, platforms
 
@@ -59,11 +59,16 @@ def variables(
         "due": None,
         "checkpoint": None,
         "holds_code": False,
+        "enters_code": False,
+        "confirmed": False,
         "task": None,
+        **case_facts.NOTHING,
     }
     if exchange_id is not None:
         exchange = queries.find(connection, platform_id, exchange_id, member_id)
         found |= of_exchange(connection, exchange, member_id, recipient, facts)
+        if case_facts.case_id_of(facts) is not None:
+            found |= case_facts.of_case(connection, exchange, member_id, recipient, facts)
     return recipient, found
 
 
@@ -95,6 +100,9 @@ def of_exchange(
         "due": None if due is None else words.instant(due, recipient.time_zone, locale),
         "checkpoint": name,
         "holds_code": point is not None and shows_code(exchange.kind, point) is role,
+        "enters_code": point is not None and shows_code(exchange.kind, point) is role.other,
+        "confirmed": exchange.current is not None
+        and exchange.current.confirmed_by(role) is not None,
         "task": _task(exchange, facts, name, locale),
     }
 

@@ -39,9 +39,15 @@ _EXCHANGES: Final = text(
                   AND c.name = w.checkpoint AND c.met_at IS NOT NULL) AS met,
         (SELECT c.name FROM service.checkpoint AS c
          WHERE c.platform_id = e.platform_id AND c.exchange_id = e.id AND c.met_at IS NULL
-         ORDER BY c.position LIMIT 1) AS current
+         ORDER BY c.position LIMIT 1) AS current,
+        EXISTS (SELECT FROM disputes.case AS c
+                WHERE c.platform_id = e.platform_id AND c.subject_id = e.id
+                  AND c.settlement IS NOT NULL AND c.closed_at = w.at) AS by_case,
+        (SELECT c.cause FROM disputes.case AS c
+         WHERE c.platform_id = e.platform_id AND c.id = w.case_id) AS case_cause
     FROM jsonb_to_recordset(:wanted) AS w
-        (platform_id uuid, event_id uuid, exchange_id uuid, checkpoint text)
+        (platform_id uuid, event_id uuid, exchange_id uuid, checkpoint text, case_id uuid,
+         at timestamptz)
     JOIN service.exchange AS e ON e.platform_id = w.platform_id AND e.id = w.exchange_id
     """
 ).bindparams(bindparam("wanted", type_=JSONB))
@@ -161,6 +167,8 @@ def _exchanges_of(connection: Connection, events: Sequence[RowMapping]) -> dict[
             "event_id": str(event["id"]),
             "exchange_id": str(event["exchange_id"]),
             "checkpoint": event["data"].get("checkpoint"),
+            "case_id": _case(event["data"]),
+            "at": event["at"].isoformat(),
         }
         for event in events
         if event["exchange_id"] is not None
@@ -169,6 +177,11 @@ def _exchanges_of(connection: Connection, events: Sequence[RowMapping]) -> dict[
         return {}
     rows = connection.execute(_EXCHANGES, {"wanted": wanted}).mappings()
     return {row["event_id"]: row for row in rows}
+
+
+def _case(data: Mapping[str, Any]) -> str | None:
+    told = data.get("case")
+    return None if told is None else str(decode("case", told))
 
 
 def _told(event: RowMapping, exchange: RowMapping | None) -> list[tuple[Tell, UUID]]:
@@ -196,8 +209,13 @@ def _roles(to: To, data: Mapping[str, Any], exchange: RowMapping) -> tuple[Role,
         return (Role(to.value),)
     if to is To.NAMED:
         return tuple(Role(side) for side in data["to"])
-    if to is To.OTHER and data.get("by") is not None:
-        return (Role(data["by"]).other,)
+    if to is To.SIDE:
+        return (Role(data["side"]),)
+    by = data.get("by") if data.get("by") in set(Role) else None
+    if to is To.SELF:
+        return () if by is None else (Role(by),)
+    if to is To.OTHER and by is not None:
+        return (Role(by).other,)
     if to in {To.CODE_HOLDER, To.NOT_HOLDER}:
         if exchange["current"] is None:
             return ()  # it was met meanwhile: there is nothing to show any more

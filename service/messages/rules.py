@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from service.messages.compose import CASE
+
 Data = Mapping[str, Any]
 
 
@@ -28,6 +30,8 @@ class To(StrEnum):
     PAYEE = "payee"
     BOTH = "both"
     OTHER = "other"  # the side that did not take the step (the event's ``by``); without one, both
+    SELF = "self"  # the side that took the step; without one, nobody
+    SIDE = "side"  # the side that the event's ``side`` names
     NAMED = "named"  # the sides in the event's ``to``
     MEMBER = "member"  # the member that the event itself names
     CODE_HOLDER = "code_holder"  # who gives something up at the checkpoint that comes now
@@ -39,7 +43,9 @@ class Tell:
     """One line: this template to these people.
 
     ``urgent`` ones go at any hour. ``when`` looks at the event's data and at the exchange's present
-    row (``has_legs``, ``met``: the checkpoint the event names is met) and says whether to tell.
+    row (``has_legs``, ``met``: the checkpoint the event names is met; ``by_case``: a case settled
+    something in that very step; ``case_cause``: of the case that the event names) and says whether
+    to tell.
     """
 
     template: str
@@ -67,6 +73,19 @@ def _with_amount(data: Data, _exchange: Data) -> bool:
 
 def _not_met(_data: Data, exchange: Data) -> bool:
     return not exchange["met"]
+
+
+def _cause(*wanted: str) -> Callable[[Data, Data], bool]:
+    return lambda _data, exchange: exchange["case_cause"] in wanted
+
+
+def _part(*wanted: str) -> Callable[[Data, Data], bool]:
+    return lambda data, _exchange: data.get("part") in wanted
+
+
+def _without_case(_data: Data, exchange: Data) -> bool:
+    """An end that a case brought is told by the case."""
+    return not exchange["by_case"]
 
 
 _S, _N = Category.STEPS, Category.NEWS
@@ -109,10 +128,10 @@ RULES: Final[dict[str, tuple[Tell, ...]]] = {
     "exchange.proposal_rejected": (Tell("offer_rejected", To.OTHER, _N),),
     "exchange.proposal_withdrawn": (Tell("offer_withdrawn", To.OTHER, _N),),
     # Ends. An accepted offer is told by the end that it brings.
-    "exchange.settled": (Tell("offer_accepted", To.BOTH, _N),),
+    "exchange.settled": (Tell("offer_accepted", To.BOTH, _N, when=_without_case),),
     "exchange.completed": (Tell("completed", To.BOTH, _N),),
     "exchange.cancelled": (Tell("cancelled", To.OTHER, _N),),
-    "exchange.refunded": (Tell("refunded", To.BOTH, _N),),
+    "exchange.refunded": (Tell("refunded", To.BOTH, _N, when=_without_case),),
     "exchange.expired": (Tell("expired", To.BOTH, _N),),
     # Money on its way out.
     "refund.succeeded": (Tell("refund_sent", To.MEMBER, _N),),
@@ -129,6 +148,37 @@ RULES: Final[dict[str, tuple[Tell, ...]]] = {
     "chargeback.lost": (Tell("chargeback_closed", To.PAYEE, _N),),
     # A mere warning that ends has no amount: nobody was told of it.
     "chargeback.closed": (Tell("chargeback_closed", To.PAYEE, _N, when=_with_amount),),
+    # Disputes. What silence began was told by exchange.in_review.
+    "case.opened": (
+        Tell("case_opened", To.OTHER, _S, when=_cause("claim", "chargeback")),
+        Tell("case_received", To.SELF, _N, when=_cause("claim")),
+        Tell("case_flagged", To.BOTH, _S, when=_cause("fraud")),
+    ),
+    "case.offer_made": (Tell("case_offer", To.OTHER, _S),),
+    "case.offer_rejected": (Tell("case_offer_rejected", To.OTHER, _N),),
+    "case.offer_withdrawn": (Tell("case_offer_withdrawn", To.OTHER, _N),),
+    "case.claim_withdrawn": (Tell("case_withdrawn", To.OTHER, _N),),
+    # Who reads a decision before it is told is nobody's to know yet.
+    "case.assigned": (Tell("case_assigned", To.BOTH, _N, when=_part("mediator")),),
+    "case.reassigned": (Tell("case_reassigned", To.BOTH, _N),),
+    "case.declined": (Tell("case_reassigned", To.BOTH, _N),),
+    "case.proposal_made": (Tell("case_proposal", To.BOTH, _S),),
+    "case.proposal_rejected": (Tell("case_decision_next", To.BOTH, _N),),
+    "case.mediation_ended": (Tell("case_decision_next", To.BOTH, _N),),
+    "case.return_disputed": (Tell("case_decision_next", To.BOTH, _N),),
+    "case.repair_disputed": (Tell("case_decision_next", To.BOTH, _N),),
+    "case.evidence_requested": (Tell("case_evidence_requested", To.SIDE, _S),),
+    "case.decided": (Tell("case_decided", To.BOTH, _S),),
+    "case.appealed": (Tell("case_appealed", To.OTHER, _S),),
+    "case.appeal_decided": (Tell("case_appeal_decided", To.BOTH, _S),),
+    "case.return_awaited": (Tell("case_return_awaited", To.BOTH, _S),),
+    "case.returned": (Tell("case_returned", To.OTHER, _S),),
+    "case.repair_awaited": (Tell("case_repair_awaited", To.BOTH, _S),),
+    "case.repaired": (Tell("case_repaired", To.OTHER, _S),),
+    "case.repair_confirmed": (Tell("case_resumed", To.OTHER, _N),),
+    "case.flag_lifted": (Tell("case_resumed", To.BOTH, _N),),
+    "case.closed": (Tell("case_closed", To.BOTH, _N),),
+    "case.moot": (Tell("case_moot", To.BOTH, _N, when=_cause("claim")),),
 }
 
 #: Every template that some event calls for.
@@ -136,7 +186,8 @@ TEMPLATES: Final = tuple(sorted({tell.template for tells in RULES.values() for t
 
 #: What of an event's data a message may keep: figures and names of steps, nothing of a person.
 KEPT: Final = (
-    "about", "amount", "by", "checkpoint", "due_at", "due_by", "failure", "number", "state", "unit",
+    "about", "amount", "by", "case", "checkpoint", "due_at", "due_by", "entry", "failure", "number",
+    "stage", "state", "unit",
 )  # fmt: skip
 
 
@@ -145,5 +196,7 @@ OVER_WITH_EXCHANGE: Final = frozenset(
     tell.template
     for tells in RULES.values()
     for tell in tells
-    if tell.category is Category.STEPS and tell.to is not To.MEMBER
+    if tell.category is Category.STEPS
+    and tell.to is not To.MEMBER
+    and not tell.template.startswith(CASE)
 )

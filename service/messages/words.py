@@ -28,6 +28,7 @@ _BABEL: Final = {"fr": "fr", "en": "en_GB", "br": "br"}
 #: The languages in which every message exists; the first is for members of any other.
 LOCALES: Final = tuple(_BABEL)
 _LONGEST: Final = 120
+_GAP: Final = re.compile(r" {2,}")
 
 #: What a template does not get is a mistake of ours that must not be sent.
 plain: Final = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text
@@ -166,6 +167,9 @@ def checkpoint(name: str | None, locale: str) -> str | None:
 
 
 def paragraphs(written: str) -> Sequence[str]:
-    """Return the paragraphs of a text, each on one line, without empty ones."""
-    lines = (part.replace("\n", " ").strip() for part in written.split("\n\n"))
+    """Return the paragraphs of a text, each on one line, without empty ones.
+
+    A sentence that was not said leaves no gap between its neighbours.
+    """
+    lines = (_GAP.sub(" ", part.replace("\n", " ")).strip() for part in written.split("\n\n"))
     return [line for line in lines if line]

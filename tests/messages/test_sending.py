@@ -266,6 +266,7 @@ def test_return_paths_name_their_message_and_no_other(return_path: ReturnPath) -
     assert len(made.partition("@")[0]) <= 64
     assert return_path.read(made) is not None
     assert return_path.read(made.upper()) is not None
-    assert return_path.read(made.replace("5v-", "5w-")) is None
+    assert return_path.read(made.replace("5v.0-", "5w.0-")) is None
+    assert return_path.read(made.replace(".0-", ".1-")) is None
     assert return_path.read("bounces@tierce.test") is None
     assert ReturnPath("bounces@tierce.test", "another secret, long enough too").read(made) is None

@@ -31,7 +31,23 @@ FULL: Final[dict[str, Any]] = {
     "due": "lundi 1 mars 2027 à 10:00",
     "checkpoint": "la remise",
     "holds_code": True,
+    "enters_code": True,
+    "confirmed": True,
     "task": "payer",
+    "cause": "claim",
+    "claim": "Cela est arrivé abîmé",
+    "disputed": "65,00 €",
+    "stage": "talk",
+    "outcome": "un partage",
+    "mine": "40,00 €",
+    "theirs": "25,00 €",
+    "extra_mine": "2 heures",
+    "extra_theirs": None,
+    "said": "Le cadre est fendu.",
+    "asked": "Comment l'avez-vous remis ?",
+    "neutral": "Maud Le Goff",
+    "stands": True,
+    "flagged": False,
 }
 #: As little as a message may have to go on: no names, no figures, no deadline.
 BARE: Final[dict[str, Any]] = {
@@ -41,8 +57,18 @@ BARE: Final[dict[str, Any]] = {
     "other": "Anna",
     "role": "payee",
     "holds_code": False,
+    "enters_code": False,
+    "confirmed": False,
     "checkpoint": "la remise",
     "task": "payer",
+    "cause": "silence",
+    "claim": "Personne ne répond",
+    "disputed": "65,00 €",
+    "stage": "mediation",
+    "outcome": "un partage",
+    "asked": "Une photo",
+    "stands": False,
+    "flagged": False,
 }
 #: Everyday English words that French and Breton do not have.
 ENGLISH: Final = re.compile(
@@ -104,8 +130,9 @@ def test_every_template_is_written_in_every_language_with_both_parts(
 
 @pytest.mark.parametrize("locale", words.LOCALES)
 def test_the_languages_have_the_same_templates_and_words(locale: str) -> None:
-    assert sorted(words.catalogue(locale, "messages")) == list(TEMPLATES)
-    for template, said in words.catalogue(locale, "messages").items():
+    every = {**words.catalogue(locale, "messages"), **words.catalogue(locale, "cases")}
+    assert sorted(every) == list(TEMPLATES)
+    for template, said in every.items():
         assert sorted(said) == ["button", "subject", "text"], template
     for name in ("words", "page"):
         assert _shape(words.catalogue(locale, name)) == _shape(words.catalogue("fr", name))
@@ -116,7 +143,7 @@ def _shape(found: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "locale"), list(product(("messages", "words", "page"), ("fr", "br")))
+    ("name", "locale"), list(product(("messages", "cases", "words", "page"), ("fr", "br")))
 )
 def test_no_english_is_left_in_french_or_breton(name: str, locale: str) -> None:
     file = words._FOLDER / locale / f"{name}.toml"
@@ -133,7 +160,7 @@ def _texts(found: Any) -> list[str]:
 
 @pytest.mark.parametrize("locale", words.LOCALES)
 def test_members_never_read_the_lawyers_word_for_it(locale: str) -> None:
-    for name in ("messages", "words", "page"):
+    for name in ("messages", "cases", "words", "page"):
         said = (words._FOLDER / locale / f"{name}.toml").read_text(encoding="utf-8").lower()
         for word in ("séquestre", "sequestre", "escrow", "sekestr"):
             assert word not in said
@@ -152,7 +179,9 @@ def test_a_sentence_about_somebody_without_a_name_begins_with_a_capital(
 @pytest.mark.parametrize("locale", words.LOCALES)
 def test_hostile_text_is_only_text(locale: str) -> None:
     hostile = words.clean(HOSTILE)
-    values = FULL | dict.fromkeys(("title", "other", "name", "platform"), hostile)
+    values = FULL | dict.fromkeys(
+        ("title", "other", "name", "platform", "neutral", "said"), hostile
+    )
     for template in TEMPLATES:
         written = compose(template, locale, values, URL)
         page = _read(written.html)
