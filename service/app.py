@@ -179,7 +179,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     app.add_middleware(
-        Edge, max_body_bytes=chosen.max_body_bytes, max_file_bytes=chosen.max_file_bytes
+        Edge,
+        max_body_bytes=chosen.max_body_bytes,
+        max_file_bytes=chosen.max_file_bytes,
+        body_seconds=chosen.body_seconds,
+        file_seconds=chosen.file_seconds,
     )
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         description="Port of loopback on which a worker shows its own metrics; none when not set.",
     )
     max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
+    body_seconds: float = Field(default=30, gt=0, description="Longest that a body may take.")
+    file_seconds: float = Field(
+        default=300, gt=0, description="Longest that a file of evidence may take to come."
+    )
     files_url: str | None = Field(
         default=None,
         description="Where files of evidence are kept, of this instance alone: a folder, or a URL "

@@ -7,6 +7,7 @@ import uvicorn
 from service.app import create_app
 from service.cli.leash import end_with_parent
 from service.config import settings
+from service.http.serving import configuration
 from service.log import configure
 
 
@@ -14,18 +15,8 @@ def main() -> None:
     """Serve the API until told to end or the parent is gone."""
     end_with_parent()
     configure(settings().log_level, as_json=settings().log_json)
-    uvicorn.run(
-        create_app(),
-        host=settings().host,
-        port=settings().port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,  # the application writes its own line per request
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        timeout_keep_alive=65,  # longer than the usual proxy's, which must be the one to hang up
-    )
+    served = configuration(create_app(), host=settings().host, port=settings().port, loop="uvloop")
+    uvicorn.Server(served).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Final
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import of_bug, of_refusal, respond
-from service.http.refusals import BadRequest, BodyTooLarge
+from service.http.refusals import BadRequest, BodyTooLarge, BodyTooSlow
 from service.ids import encode, uuid7
 from service.operations import metrics
 
@@ -38,10 +39,19 @@ _HEADERS: Final = (
 class Edge:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        max_file_bytes: int,
+        body_seconds: float,
+        file_seconds: float,
+    ) -> None:
         self._app = app
         self._max = max_body_bytes
         self._max_file = max_file_bytes
+        self._seconds = body_seconds
+        self._file_seconds = file_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,7 +68,7 @@ class Edge:
         # Whatever answers GET answers HEAD with the same status and headers (RFC 9110, 9.3.2).
         bodyless = scope["method"] == "HEAD"
         asked = {**scope, "method": "GET"} if bodyless else scope
-        body = _Body(receive, headers, self._most(scope))
+        body = _Body(receive, headers, *self._most(scope))
         began, status = time.perf_counter(), 0
 
         async def finish(message: Message) -> None:
@@ -106,12 +116,14 @@ class Edge:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 15:
             return BadRequest("Content-Length is not a number.")
-        most = self._most(scope)
+        most, _seconds = self._most(scope)
         return _too_large(most) if int(length) > most else None
 
-    def _most(self, scope: Scope) -> int:
-        """Return how many bytes a body may have at this address."""
-        return self._max_file if _FILES.fullmatch(scope["path"]) else self._max
+    def _most(self, scope: Scope) -> tuple[int, float]:
+        """Return how many bytes a body may have at this address, and how long it may take."""
+        if _FILES.fullmatch(scope["path"]):
+            return self._max_file, self._file_seconds
+        return self._max, self._seconds
 
 
 def _shown(path: str) -> str:
@@ -132,26 +144,43 @@ def _too_large(limit: int) -> BodyTooLarge:
 
 
 class _Body:
-    """A body as it comes: stopped at the limit, also where it did not say its length.
+    """A body as it comes: stopped at the limit of size or of time, also where it did not say its
+    length.
 
     ``left`` tells whether much of it was not read: then the connection is closed with the answer,
     or the server would take in all the rest of it, to throw it away.
     """
 
-    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+    def __init__(self, receive: Receive, headers: Headers, limit: int, seconds: float) -> None:
         self._receive = receive
         self._limit = limit
         self._seen = 0
+        self._ends_at = time.monotonic() + seconds
+        self._seconds = seconds
+        self._whole = False
         length = headers.get("content-length", "0")
         self.left = "transfer-encoding" in headers or not length.isdecimal() or len(length) > 4
 
     async def receive(self) -> Message:
         """Return the next piece, as ASGI has it."""
-        message = await self._receive()
+        message = await self._next()
         if message["type"] == "http.request":
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
                 raise _too_large(self._limit)
             if not message.get("more_body", False):
                 self.left = False
+                self._whole = True
         return message
+
+    async def _next(self) -> Message:
+        if self._whole:
+            return await self._receive()  # only that the caller has gone can come
+        try:
+            async with asyncio.timeout(self._ends_at - time.monotonic()):
+                return await self._receive()
+        except TimeoutError as error:
+            self.left = True
+            raise BodyTooSlow(
+                f"The body did not come whole within {self._seconds:g} seconds."
+            ) from error

@@ -58,6 +58,7 @@ TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Not possible here",
+    408: "Too slow",
     409: "Not possible now",
     413: "Too large",
     415: "Wrong kind of content",

@@ -29,6 +29,12 @@ class BodyTooLarge(Refusal):
     code = "body_too_large"
 
 
+class BodyTooSlow(Refusal):
+    """The body takes longer to come than this address waits."""
+
+    code = "body_too_slow"
+
+
 class WrongMediaType(Refusal):
     """A body must be application/json."""
 

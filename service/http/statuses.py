@@ -198,6 +198,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     endpoints.SecretInUse: 409,
     replays.EndpointDisabled: 409,
     messages.MessageUnderWay: 409,
+    http.BodyTooSlow: 408,
     http.BodyTooLarge: 413,
     http.WrongMediaType: 415,
     http.InvalidBody: 422,
