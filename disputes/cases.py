@@ -19,11 +19,12 @@ from sqlalchemy import Connection, text
 from disputes import assignments, clocks, store, strikes
 from disputes.acts import take
 from disputes.commands import Command, Entry, Move, reason_of
+from disputes.draw import is_tied
 from disputes.model import Case, Cause, Stage
 from disputes.outcomes import AGREEABLE, Line, Outcome, Presumed, Side, effect
 from disputes.reasons import Reason
 from disputes.recusal import Part
-from disputes.refusals import CaseNotFound, CaseOpen, NobodyEligible
+from disputes.refusals import CaseNotFound, CaseOpen, NobodyEligible, NotYourCase
 from disputes.steps import STEPS, By
 from ledger.refusals import Refusal
 
@@ -209,6 +210,8 @@ def act(
             move = take(case, replace(command, needs_second=bool(case.file.get("second"))), now)
             if command.step == "call_mediator" and command.member_id is not None:
                 strikes.check_call(connection, case, command.member_id, now)
+            if command.mediator_id is not None and is_tied(connection, case, command.mediator_id):
+                raise NotYourCase("You are tied to this case: it goes to somebody else.")
             outcomes.append(_drawn(connection, move, draw))
         except Refusal as refusal:
             outcomes.append(refusal)

@@ -36,6 +36,10 @@ _NEED: Final = text(
 _CANDIDATES: Final = text(
     "SELECT * FROM disputes.candidates(:platform_id, :case_id, :payer_id, :payee_id, :now)"
 )
+_IS_TIED: Final = text(
+    "SELECT EXISTS (SELECT FROM disputes.tied(:platform_id, :case_id) AS t "
+    "WHERE t.mediator_id = :mediator_id)"
+)
 _HOLD: Final = text("SELECT disputes.hold_mediators(:ids)")
 
 
@@ -127,6 +131,12 @@ def field(
         else:
             eligible.append(candidate.id)
     return Field(tuple(sorted(eligible)), excluded)
+
+
+def is_tied(connection: Connection, case: Case, mediator_id: UUID) -> bool:
+    """Tell whether somebody who has a case is tied to it: declared since they were given it."""
+    values = {"platform_id": case.platform_id, "case_id": case.id, "mediator_id": mediator_id}
+    return bool(connection.execute(_IS_TIED, values).scalar_one())
 
 
 def rank(seed: bytes, eligible: Collection[UUID]) -> list[UUID]:

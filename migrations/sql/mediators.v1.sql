@@ -217,6 +217,37 @@ REVOKE ALL ON FUNCTION disputes.candidates(uuid, uuid, uuid, uuid, timestamptz) 
 GRANT EXECUTE ON FUNCTION disputes.candidates(uuid, uuid, uuid, uuid, timestamptz)
     TO tierce_runtime, tierce_system;
 
+-- Who has a case now and is tied to it, as it was declared after they were given it: of one platform
+-- and case, or of all (in the scope of the instance). It says who, never to whom.
+CREATE FUNCTION disputes.tied(p_platform uuid, p_case uuid)
+    RETURNS TABLE (platform_id uuid, case_id uuid, mediator_id uuid)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF (service.current_platform() IS NOT NULL OR current_setting('role') = 'tierce_runtime')
+       AND (p_platform = service.current_platform()) IS NOT TRUE THEN
+        RAISE EXCEPTION 'this transaction belongs to another platform'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY
+    SELECT DISTINCT a.platform_id, a.case_id, a.mediator_id
+      FROM disputes.tie t
+      JOIN disputes.assignment a ON a.mediator_id = t.mediator_id AND a.ended_at IS NULL
+      JOIN disputes.case c ON c.platform_id = a.platform_id AND c.id = a.case_id
+      LEFT JOIN disputes.case_need n ON n.platform_id = a.platform_id AND n.case_id = a.case_id
+     WHERE t.ended_at IS NULL
+       AND (p_platform IS NULL OR a.platform_id = p_platform)
+       AND (p_case IS NULL OR a.case_id = p_case)
+       AND (t.instrument = ANY (n.instruments)
+            OR t.platform_id = a.platform_id
+               AND (t.member_id IS NULL OR t.member_id IN (c.payer_id, c.payee_id)));
+END
+$$;
+ALTER FUNCTION disputes.tied(uuid, uuid) OWNER TO tierce_owner;
+REVOKE ALL ON FUNCTION disputes.tied(uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION disputes.tied(uuid, uuid) TO tierce_runtime, tierce_system;
+
 -- Holds mediators until the end of the transaction, so that no two draws fill one's last place.
 CREATE FUNCTION disputes.hold_mediators(p_ids uuid[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Engine, TextClause, text
 
-from disputes import hand_over, redecisions, store
+from disputes import hand_over, redecisions, step_aside, store
 from disputes.queue import WAITS
 from service import db
 from service.exchanges import cases
@@ -34,6 +34,7 @@ _WAITING: Final = text(
     f"SELECT DISTINCT c.platform_id FROM disputes.case AS c WHERE {WAITS} "  # noqa: S608 - ours
     "AND EXISTS (SELECT FROM disputes.pool_platform AS p WHERE p.platform_id = c.platform_id)"
 )
+_TIED: Final = text("SELECT DISTINCT platform_id FROM disputes.tied(NULL, NULL)")
 _UNTOLD: Final = (
     "FROM service.exchange AS e JOIN disputes.case AS c "
     "ON c.platform_id = e.platform_id AND c.id = e.case_id "
@@ -84,7 +85,14 @@ def tell(
 def find_people(
     engine: Engine, codes: CodeBook, real: Callable[[], datetime], only: UUID | None = None
 ) -> int:
-    """Draw for cases that wait for somebody, and tell of it; return how many found somebody."""
+    """Draw for cases that wait for somebody, and tell of it; return how many found somebody.
+
+    Whoever has a case to which they declared a tie since leaves it before, and others are drawn.
+    """
+
+    def part(connection: Connection, platform_id: UUID, now: datetime) -> int:
+        moved = step_aside.run(connection, platform_id, lambda: os.urandom(32), now, limit=BATCH)
+        return len(moved)
 
     def work(connection: Connection, platform_id: UUID, now: datetime) -> int:
         seated = hand_over.draw_again(
@@ -92,7 +100,8 @@ def find_people(
         )
         return len(seated)
 
-    found = _over(engine, "find_people", _platforms(engine, _WAITING, only), work, real)
+    found = _over(engine, "step_aside", _platforms(engine, _TIED, only), part, real)
+    found += _over(engine, "find_people", _platforms(engine, _WAITING, only), work, real)
     if found:
         tell(engine, codes, real, only)
     return found

@@ -40,9 +40,9 @@ class Court:
     def __init__(self, world: World, people: People) -> None:
         self.world, self.people = world, people
 
-    def claimed(self) -> tuple[Exchange, Case]:
+    def claimed(self, amount: int = 6_500, unit: str = "EUR") -> tuple[Exchange, Case]:
         """Return a sale that was paid and never came, and the case about it."""
-        exchange = self.world.funded(self.world.sale())
+        exchange = self.world.funded(self.world.sale(amount, unit))
         draft = ClaimDraft("not_received", (), {}, ANSWERS)
         exchange = self.world.step(exchange, "claim", Role.PAYER, claim=draft)
         return exchange, self.case(exchange)
@@ -96,6 +96,11 @@ class Court:
             text=REASONS,
             reason_code="evidence",
         )
+
+    def vote(self, case: Case, who: UUID, outcome: Outcome, **more: Any) -> Case:
+        """Let one of a panel give their word."""
+        reasons = {"text": REASONS, "reason_code": "evidence"}
+        return self.take(case, "vote", mediator_id=who, outcome=outcome, **reasons, **more)
 
     def _next(self) -> datetime | None:
         with self.people.inside() as connection:

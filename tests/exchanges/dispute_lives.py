@@ -12,10 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from disputes import hand_over, journal, queue, reasons, store
+from disputes import hand_over, journal, mediators, queue, reasons, store
 from disputes.hand_over import NotAvailable
 from disputes.model import Case, Extra, Stage
 from disputes.outcomes import AGREEABLE, Outcome, Side
+from disputes.recusal import Tie, TieKind
 from disputes.steps import STEPS, By
 from ledger.accounts import balance
 from ledger.refusals import Refusal
@@ -65,7 +66,6 @@ class DisputeLives:
         self.court = Court(self.world, People(engine, platform_id))
         self.neutrals = [self.court.people.join() for _ in range(self.random.choice((0, 2, 5, 9)))]
         self.lives: list[Life] = []
-        #: As they were when everything was last looked at.
         self.exchanges: dict[UUID, Exchange] = {}
         self.open: list[tuple[Life, Case]] = []
         for _ in range(3):
@@ -106,8 +106,7 @@ class DisputeLives:
             got = self._paid(connection)
         for life in self.lives:
             exchange = self.exchanges[life.exchange_id]
-            assert exchange.closed_at is not None
-            assert exchange.case_id is None
+            assert (exchange.closed_at is None, exchange.case_id) == (False, None)
             assert all(one.closed for one in life.disputes)
             if life.banked:
                 continue
@@ -132,9 +131,7 @@ class DisputeLives:
         more = {"deposit": "capture"} if kind == "rental" else {}
         exchange = world.funded(world.propose(world.draft(kind, legs, checkpoints=points, **more)))
         found = {leg.id: (str(leg.role), leg.unit, leg.amount) for leg in exchange.legs}
-        assert [(role, amount, unit) for role, unit, amount in found.values()] == [
-            leg[:3] for leg in legs
-        ]
+        assert [(one[0], one[2], one[1]) for one in found.values()] == [leg[:3] for leg in legs]
         self.lives.append(Life(exchange.id, world.payer, world.payee, kind, found))
         self._claim(self.lives[-1])
 
@@ -177,16 +174,20 @@ class DisputeLives:
         name = current.name if current is not None else "none"
         self._take(life, "confirm", self.random.choice(list(Side)), checkpoint=name)
 
-    def _desk(self, _life: Life) -> None:
-        what = self.random.choice(("join", "draw", "claim next"))
+    def _desk(self, life: Life) -> None:
+        what = self.random.choice(("join", "draw", "claim next", "tie"))
         if what == "join" or not self.neutrals:
             self.neutrals.append(self.court.people.join())
         elif what == "draw":
             self.court.find_people()
         else:
             who = self.random.choice(self.neutrals)
+            tie = Tie(TieKind.HELPER, self.world.platform_id, life.payee)
             with self.court.people.everywhere() as connection, suppress(NotAvailable):
-                hand_over.claim_next(connection, who, self.world.now)
+                if what == "tie":
+                    mediators.declare(connection, who, tie, "their garden", self.world.now)
+                else:
+                    hand_over.claim_next(connection, who, self.world.now)
 
     # What the people of a case do.
 

@@ -23,7 +23,7 @@ def test_whatever_is_done_in_disputes_value_is_shared_as_said_and_all_of_them_en
     engine: Engine, new_platform: Callable[[], UUID]
 ) -> None:
     # A life is one seed: what would be tried with less of it is another life, and no simpler one.
-    @settings(max_examples=4, deadline=None, phases=[Phase.generate], database=None)
+    @settings(max_examples=3, deadline=None, phases=[Phase.generate], database=None)
     @given(st.integers(0, 2**64 - 1))
     def live(seed: int) -> None:
         note(f"DisputeLives(…, seed={seed})")
