@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from disputes import assignments, draw, hand_over, mediators, redecisions
 from disputes.model import Appeal, Case, Stage
 from disputes.outcomes import Outcome, Side
-from disputes.recusal import Need, Tie, TieKind
+from disputes.recusal import Need, Part, Tie, TieKind
 from disputes.refusals import NobodyEligible, NotYourCase
 from service.exchanges import cases
 from service.exchanges.kinds import Role
@@ -43,7 +43,7 @@ def met(people: People, one: UUID, case: Case) -> None:
     earlier = people.opened(a_case(people.platform_id, payer_id=case.payee_id))
     over = replace(earlier, stage=Stage.APPEALABLE)
     with people.inside() as connection:
-        key = (connection, earlier, draw.Part.MEDIATOR, [one], NOW)
+        key = (connection, earlier, Part.MEDIATOR, [one], NOW)
         assignments.add(*key, seed=SEED, eligible=[one], excluded={})
         assignments.end_left(connection, people.platform_id, [over], NOW)
     people.changed(earlier, stage=Stage.CLOSED, closed_at=NOW, outcome=Outcome.WITHDRAWN)
@@ -114,7 +114,7 @@ def _declining(people: People) -> Case:
 def _by_draw(people: People, case: Case) -> set[UUID]:
     with people.inside() as connection:
         try:
-            return set(draw.draw(connection, case, draw.Part.MEDIATOR, SEED, NOW))
+            return set(draw.draw(connection, case, Part.MEDIATOR, SEED, NOW))
         except NobodyEligible:
             return set()
 
