@@ -16,8 +16,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, TextClause, text
 
+from disputes.model import Stage
+from disputes.queue import WAITS
 from service.operations.dead_letters import WORKS
 
+#: Where a case can stand while it is open.
+_STAGES: Final = [stage for stage in Stage if stage is not Stage.CLOSED]
 #: No queue is counted beyond this: more says nothing new, and would cost more.
 MOST: Final = 10_000
 
@@ -107,6 +111,27 @@ _GAUGES: Final = (
         "SELECT NULL, extract(epoch FROM proved_at) FROM service.proof WHERE what = 'books'",
     ),
     _Gauge(
+        "tierce_cases_open",
+        f"Cases that are not closed, by stage, counted to {MOST}.",
+        "SELECT s.stage, count(c.stage) FROM unnest(CAST(:stages AS text[])) AS s(stage) "
+        "LEFT JOIN (SELECT stage FROM disputes.case WHERE closed_at IS NULL LIMIT :most) AS c "
+        "ON c.stage = s.stage GROUP BY s.stage",
+        "stage",
+    ),
+    _Gauge(
+        "tierce_cases_waiting",
+        f"Cases in which a neutral has to act and nobody is found, counted to {MOST}.",
+        "SELECT NULL, count(*) FROM (SELECT FROM disputes.case AS c "  # noqa: S608 - our own words
+        f"WHERE c.closed_at IS NULL AND {WAITS} LIMIT :most) AS waiting",
+    ),
+    _Gauge(
+        "tierce_cases_waiting_seconds",
+        "For how long the first of them has been in its stage.",
+        "SELECT NULL, coalesce(greatest(0, extract(epoch FROM CAST(:now AS timestamptz) - "  # noqa: S608
+        "min(c.stage_since))), 0) FROM disputes.case AS c "
+        f"WHERE c.closed_at IS NULL AND {WAITS}",
+    ),
+    _Gauge(
         "tierce_processes_alive",
         "Processes seen within a minute.",
         "SELECT k.kind, count(h.process) FROM (VALUES ('api'), ('worker')) AS k(kind) "
@@ -133,7 +158,9 @@ Reading = Mapping[tuple[str, str | None], float]
 
 def read(connection: Connection, now: datetime) -> Reading:
     """Return each gauge's value by name and label, in the system's scope."""
-    rows = connection.execute(_READ, {"now": now, "most": MOST, "works": list(WORKS)})
+    rows = connection.execute(
+        _READ, {"now": now, "most": MOST, "works": list(WORKS), "stages": _STAGES}
+    )
     return {(row.name, row.label): row.value for row in rows}
 
 

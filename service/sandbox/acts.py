@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from disputes import reasons
+from disputes.outcomes import Side
 from ledger.refusals import Refusal
 from service import db
 from service.exchanges import queries, sweep
 from service.exchanges.advance import advance
-from service.exchanges.commands import Command, Who
+from service.exchanges.commands import ClaimDraft, Command, Who
 from service.exchanges.decide import Rules
 from service.exchanges.desk import Desk
 from service.exchanges.fees import FeeRule
@@ -25,6 +27,9 @@ from service.payments.port import ProviderRefused, Status
 from service.payments.sandbox_disputes import SandboxDisputes
 from service.platforms import platforms
 from service.sandbox.plans import DISPUTE, USUAL_PERCENT, Act
+
+#: What a scripted member says to each question of a claim.
+_ANSWER: Final = "As the script of this sandbox says."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ def _with_facts(
             for leg in exchange.held_legs
         )
         return replace(command, to_payee=split)
+    if act.do == "claim":
+        return replace(command, claim=_claim(exchange, command))
     if act.do == "counter_offer":
         asked = _cheaper(exchange, percent)
         platform = platforms.find(connection, exchange.platform_id)
@@ -102,6 +109,16 @@ def _with_facts(
         provider = desk.providers.of(connection, exchange.platform_id, platform.mode)
         return replace(command, terms=check_terms(asked, found, provider, now))
     return command
+
+
+def _claim(exchange: Exchange, command: Command) -> ClaimDraft:
+    """Return a claim for the first reason that this side of such an exchange may give."""
+    assert command.who.member_id is not None
+    role = exchange.role_of(command.who.member_id)
+    assert role is not None
+    (code, *_) = reasons.open_to(exchange.kind, Side(role))
+    answers = dict.fromkeys(reasons.REASONS[code].questions, _ANSWER)
+    return ClaimDraft(code, answers=answers, text=_ANSWER)
 
 
 def _cheaper(exchange: Exchange, percent: int) -> Draft:

@@ -95,6 +95,7 @@ PLANS: Final[Mapping[str, _Plan]] = {
     "offers_settlement": lambda after: (Act("propose_settlement", after),),
     "accepts_offers": lambda after: (Act("accept_proposal", after),) * _AGAIN,
     "rejects_offers": lambda after: (Act("reject_proposal", after),) * _AGAIN,
+    "claims": lambda after: (Act("claim", after),),
     "disputes": lambda after: (Act(DISPUTE, after),),
     "cooperates": lambda after: (
         Act("agree", after),

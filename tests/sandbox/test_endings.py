@@ -41,6 +41,8 @@ def test_both_do_their_part_and_the_payee_is_paid(stage: Stage) -> None:
         (["agrees", "pays"], ["stays_silent"], "P60D", "in_review"),
         (["agrees", "pays"], ["stays_silent"], "P100D", "refunded"),
         (["agrees", "pays", "disputes"], ["stays_silent"], "P20D", "refunded"),
+        (["agrees", "pays", "claims"], ["stays_silent"], "P20D", "active"),
+        (["agrees", "pays", "claims"], ["stays_silent"], "P90D", "refunded"),
     ],
 )
 def test_each_ending_can_be_rehearsed(

@@ -41,6 +41,7 @@ PlanName = Literal[
     "offers_settlement",
     "accepts_offers",
     "rejects_offers",
+    "claims",
     "disputes",
     "cooperates",
 ]
