@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -12,6 +13,23 @@ from sqlalchemy import Connection, text
 
 from disputes.model import Case, Stage
 from disputes.recusal import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Somebody was given a part of a case. ``seed`` is None where nothing was drawn."""
+
+    id: UUID
+    mediator_id: UUID
+    part: Part
+    how: str
+    seed: bytes | None
+    eligible: list[UUID]
+    excluded: dict[str, list[str]]
+    at: datetime
+    ended_at: datetime | None
+    ended_why: str | None
+
 
 _ADD: Final = text(
     "INSERT INTO disputes.assignment "
@@ -106,3 +124,20 @@ def end(
         "now": now,
     }
     return connection.execute(_END, values).rowcount == 1
+
+
+def of_case(connection: Connection, platform_id: UUID, case_id: UUID) -> list[Given]:
+    """Return who was given a part of a case, in the order in which they were."""
+    query = text(
+        "SELECT id, mediator_id, part, how, seed, eligible, excluded, at, ended_at, ended_why "
+        "FROM disputes.assignment WHERE platform_id = :platform_id AND case_id = :case_id "
+        "ORDER BY at, id"
+    )
+    values = {"platform_id": platform_id, "case_id": case_id}
+    return [
+        Given(
+            **row._asdict()
+            | {"part": Part(row.part), "seed": None if row.seed is None else bytes(row.seed)}
+        )
+        for row in connection.execute(query, values)
+    ]

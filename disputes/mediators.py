@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,6 +18,8 @@ from disputes.recusal import Tie, TieKind
 from ledger.refusals import Refusal
 
 ROLES: Final = frozenset({"mediator", "supervisor", "operator"})
+#: Who tells of a tie.
+Teller = Literal["operator", "platform", "mediator"]
 
 
 class MediatorNotFound(Refusal):
@@ -46,7 +48,10 @@ class PoolNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Mediator:
-    """A neutral. ``caseload_cap``: how many cases at once, over all platforms."""
+    """A neutral. ``caseload_cap``: how many cases at once, over all platforms.
+
+    ``caseload_wish``: how many of these they take themselves; None: all. The less of both holds.
+    """
 
     id: UUID
     name: str
@@ -58,20 +63,23 @@ class Mediator:
     created_at: datetime
     away_until: datetime | None = None
     ended_at: datetime | None = None
+    caseload_wish: int | None = None
 
 
 _COLUMNS: Final = (
-    "id, name, email, languages, skills, roles, caseload_cap, created_at, away_until, ended_at"
+    "id, name, email, languages, skills, roles, caseload_cap, created_at, away_until, ended_at, "
+    "caseload_wish"
 )
 _ADD: Final = text(
     f"INSERT INTO disputes.mediator ({_COLUMNS}) VALUES (:id, :name, :email, "  # noqa: S608
-    ":languages, :skills, :roles, :caseload_cap, :created_at, :away_until, :ended_at) "
+    ":languages, :skills, :roles, :caseload_cap, :created_at, :away_until, :ended_at, "
+    ":caseload_wish) "
     "ON CONFLICT DO NOTHING"
 )
 _CHANGE: Final = text(
     "UPDATE disputes.mediator SET name = :name, languages = :languages, skills = :skills, "
     "roles = :roles, caseload_cap = :caseload_cap, away_until = :away_until, "
-    "ended_at = :ended_at WHERE id = :id"
+    "caseload_wish = :caseload_wish, ended_at = :ended_at WHERE id = :id"
 )
 _READ: Final = text(
     f"SELECT {_COLUMNS} FROM disputes.mediator WHERE id = :id FOR NO KEY UPDATE"  # noqa: S608
@@ -82,7 +90,16 @@ _ALL: Final = text(
 )
 #: What of a mediator may be changed; the address by which they sign in may not.
 _CHANGEABLE: Final = frozenset(
-    {"name", "languages", "skills", "roles", "caseload_cap", "away_until", "ended_at"}
+    {
+        "name",
+        "languages",
+        "skills",
+        "roles",
+        "caseload_cap",
+        "caseload_wish",
+        "away_until",
+        "ended_at",
+    }
 )
 
 
@@ -155,6 +172,7 @@ def _row(mediator: Mediator) -> dict[str, Any]:
         "created_at": mediator.created_at,
         "away_until": mediator.away_until,
         "ended_at": mediator.ended_at,
+        "caseload_wish": mediator.caseload_wish,
     }
 
 
@@ -170,6 +188,8 @@ def _check(mediator: Mediator) -> None:
         raise MediatorInvalid(f"Roles: {', '.join(sorted(ROLES))}.", pointer="/roles")
     if not 0 <= mediator.caseload_cap <= 1000:
         raise MediatorInvalid("0 to 1000 cases at once.", pointer="/caseload_cap")
+    if not 0 <= (mediator.caseload_wish or 0) <= 1000:
+        raise MediatorInvalid("0 to 1000 cases at once.", pointer="/caseload_wish")
 
 
 def make_pool(connection: Connection, pool_id: UUID, name: str, now: datetime) -> None:
@@ -245,14 +265,23 @@ def instrument(identity: str) -> bytes:
     return hashlib.sha256(identity.encode()).digest()
 
 
-def declare(connection: Connection, mediator_id: UUID, tie: Tie, note: str, now: datetime) -> UUID:
+def declare(
+    connection: Connection,
+    mediator_id: UUID,
+    tie: Tie,
+    note: str,
+    now: datetime,
+    by: Teller = "operator",
+) -> UUID:
     """Record a tie, and return its id. It keeps the mediator off every case that it touches.
+
+    A platform may tell ties of its own, in its own transaction.
 
     Raises:
         MediatorNotFound: no such mediator.
         MediatorInvalid: the tie does not name what its kind is about.
     """
-    get(connection, mediator_id)
+    _check_exists(connection, mediator_id)
     names = (tie.platform_id is not None, tie.member_id is not None, tie.instrument is not None)
     fitting = {
         TieKind.STAFF: [(True, False, False)],
@@ -269,8 +298,9 @@ def declare(connection: Connection, mediator_id: UUID, tie: Tie, note: str, now:
         )
     query = text(
         "INSERT INTO disputes.tie "
-        "(mediator_id, kind, platform_id, member_id, instrument, note, declared_at) VALUES "
-        "(:mediator_id, :kind, :platform_id, :member_id, :instrument, :note, :now) RETURNING id"
+        "(mediator_id, kind, platform_id, member_id, instrument, note, declared_by, declared_at) "
+        "VALUES (:mediator_id, :kind, :platform_id, :member_id, :instrument, :note, :by, :now) "
+        "RETURNING id"
     )
     values = {
         "mediator_id": mediator_id,
@@ -279,17 +309,33 @@ def declare(connection: Connection, mediator_id: UUID, tie: Tie, note: str, now:
         "member_id": tie.member_id,
         "instrument": tie.instrument,
         "note": note,
+        "by": by,
         "now": now,
     }
     found: UUID = connection.execute(query, values).scalar_one()
     return found
 
 
-def end_tie(connection: Connection, mediator_id: UUID, tie_id: UUID, now: datetime) -> bool:
-    """End a tie; return whether it was open. What it kept them off before stays on record."""
+def _check_exists(connection: Connection, mediator_id: UUID) -> None:
+    query = text("SELECT EXISTS (SELECT id FROM disputes.mediator WHERE id = :id)")
+    if not connection.execute(query, {"id": mediator_id}).scalar_one():
+        raise MediatorNotFound("No mediator with this id.")
+
+
+def end_tie(
+    connection: Connection,
+    mediator_id: UUID,
+    tie_id: UUID,
+    now: datetime,
+    by: Teller | None = None,
+) -> bool:
+    """End a tie; return whether it was open. What it kept them off before stays on record.
+
+    ``by``: only if it was told by such; None: whoever told it.
+    """
     query = text(
-        "UPDATE disputes.tie SET ended_at = :now "
-        "WHERE id = :id AND mediator_id = :mediator_id AND ended_at IS NULL"
+        "UPDATE disputes.tie SET ended_at = :now WHERE id = :id AND mediator_id = :mediator_id "
+        "AND ended_at IS NULL AND declared_by = coalesce(:by, declared_by)"
     )
-    values = {"id": tie_id, "mediator_id": mediator_id, "now": now}
+    values = {"id": tie_id, "mediator_id": mediator_id, "now": now, "by": by}
     return connection.execute(query, values).rowcount == 1

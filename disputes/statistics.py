@@ -51,7 +51,8 @@ class OfPlatform:
 
 _OF_MEDIATORS: Final = text(
     """
-    SELECT m.id AS mediator_id, m.name, m.caseload_cap,
+    SELECT m.id AS mediator_id, m.name,
+           least(m.caseload_cap, m.caseload_wish) AS caseload_cap,
            coalesce(a.caseload, 0) AS caseload, coalesce(a.given, 0) AS given,
            coalesce(a.done, 0) AS done, coalesce(a.declined, 0) AS declined,
            coalesce(a.left, 0) AS left, a.median_time,

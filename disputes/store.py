@@ -139,3 +139,10 @@ def _write(
     if changed != len(moves):
         raise LostWrite(f"{len(moves)} cases were to change, {changed} did")
     journal.append(connection, platform_id, lines)
+
+
+def platform_of(connection: Connection, case_id: UUID) -> UUID | None:
+    """Return the platform of a case, or None: there is none, or not in this transaction."""
+    query = text("SELECT platform_id FROM disputes.case WHERE id = :id")
+    found: UUID | None = connection.execute(query, {"id": case_id}).scalar_one_or_none()
+    return found

@@ -42,6 +42,8 @@ PREFIXES: Final = {
     "outage": "out",
     "script": "sc",
     "mediator": "md",
+    "pool": "mpl",
+    "tie": "tie",
     "sign_in_session": "sis",
     "case": "cs",
     "offer": "of",

@@ -9,6 +9,8 @@ CREATE TABLE disputes.mediator (
     roles        text[]      NOT NULL,
     -- How many cases they have at once, over all platforms.
     caseload_cap integer     NOT NULL,
+    -- What they take themselves of that; the less of both holds.
+    caseload_wish integer,
     away_until   timestamptz,
     created_at   timestamptz NOT NULL,
     ended_at     timestamptz,
@@ -17,7 +19,8 @@ CREATE TABLE disputes.mediator (
     CONSTRAINT ck_mediator_languages CHECK (cardinality(languages) > 0),
     CONSTRAINT ck_mediator_roles CHECK (
         cardinality(roles) > 0 AND roles <@ ARRAY['mediator', 'supervisor', 'operator']),
-    CONSTRAINT ck_mediator_caseload_cap CHECK (caseload_cap BETWEEN 0 AND 1000)
+    CONSTRAINT ck_mediator_caseload_cap CHECK (caseload_cap BETWEEN 0 AND 1000),
+    CONSTRAINT ck_mediator_caseload_wish CHECK (caseload_wish BETWEEN 0 AND 1000)
 );
 CREATE UNIQUE INDEX uq_mediator_email ON disputes.mediator (lower(email));
 ALTER TABLE disputes.mediator OWNER TO tierce_owner;
@@ -66,8 +69,10 @@ CREATE TABLE disputes.tie (
     -- SHA-256 of what identifies a payment instrument; never the number itself.
     instrument  bytea,
     note        text        NOT NULL,
+    declared_by text        NOT NULL,
     declared_at timestamptz NOT NULL,
     ended_at    timestamptz,
+    CONSTRAINT ck_tie_declared_by CHECK (declared_by IN ('operator', 'platform', 'mediator')),
     CONSTRAINT pk_tie PRIMARY KEY (id),
     CONSTRAINT fk_tie_mediator_id FOREIGN KEY (mediator_id) REFERENCES disputes.mediator (id),
     CONSTRAINT ck_tie_kind CHECK (
@@ -80,11 +85,11 @@ CREATE TABLE disputes.tie (
     CONSTRAINT ck_tie_instrument CHECK (octet_length(instrument) = 32)
 );
 CREATE INDEX ix_tie_mediator_id ON disputes.tie (mediator_id);
--- A platform learns nothing of who is tied to whom.
-CALL service.make_tenant_table('disputes.tie', 'SELECT');
-REVOKE SELECT ON disputes.tie FROM tierce_runtime;
-GRANT SELECT, INSERT ON disputes.tie TO tierce_system;
-GRANT UPDATE (ended_at) ON disputes.tie TO tierce_system;
+-- A platform learns nothing of who is tied to whom but what it has declared itself.
+CALL service.make_tenant_table('disputes.tie', 'SELECT, INSERT');
+GRANT UPDATE (ended_at) ON disputes.tie TO tierce_runtime, tierce_system;
+CREATE POLICY own_word ON disputes.tie AS RESTRICTIVE TO tierce_runtime
+    USING (declared_by = 'platform') WITH CHECK (declared_by = 'platform');
 
 -- What whoever takes a case has to know, and by what its sides pay. Written, as somebody may be
 -- drawn, before the case itself in the transaction that opens it.
@@ -183,7 +188,8 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-    SELECT m.id, m.languages, m.skills, m.roles, m.caseload_cap, m.away_until,
+    SELECT m.id, m.languages, m.skills, m.roles, least(m.caseload_cap, m.caseload_wish),
+           m.away_until,
            (SELECT count(*) FROM disputes.assignment a
              WHERE a.mediator_id = m.id AND a.ended_at IS NULL),
            coalesce((SELECT jsonb_agg(jsonb_build_object('kind', t.kind,

@@ -15,6 +15,7 @@ from disputes import (
     redecisions,
     strikes,
     templates,
+    ties,
 )
 from disputes import refusals as cases
 from ledger import refusals as books
@@ -139,6 +140,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     mediators.MediatorInvalid: 422,
     mediators.MediatorNotFound: 404,
     mediators.PoolNotFound: 404,
+    ties.TieNotFound: 404,
     queue.SupervisorOnly: 403,
     redecisions.AlreadyRedecided: 409,
     strikes.CoolDown: 409,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -132,6 +133,23 @@ def end(connection: Connection, mediator_id: UUID, now: datetime) -> Mediator:
         mediator = mediators.change(connection, mediator_id, ended_at=now)
     _close(connection, mediator_id, "ended", now)
     return mediator
+
+
+def change(
+    connection: Connection, mediator_id: UUID, changes: Mapping[str, Any], now: datetime
+) -> Mediator:
+    """Change a mediator, whose work goes on. They keep the cases they have.
+
+    Raises:
+        MediatorNotFound, MediatorEnded, MediatorInvalid
+    """
+    mediator = mediators.get(connection, mediator_id)
+    if mediator.ended_at is not None and mediator.ended_at <= now:
+        raise MediatorEnded("This mediator's work has ended.")
+    sets = {"languages", "skills", "roles"} & changes.keys()
+    return mediators.change(
+        connection, mediator_id, **{**changes, **{name: frozenset(changes[name]) for name in sets}}
+    )
 
 
 def is_open(connection: Connection, mediator_id: UUID, now: datetime) -> bool:

@@ -66,6 +66,18 @@ OPERATOR: Final = {
     "get_mediator",
     "end_mediator",
     "reset_mediator",
+    "change_mediator",
+    "create_pool",
+    "list_pools",
+    "get_pool",
+    "add_pool_mediator",
+    "remove_pool_mediator",
+    "add_pool_platform",
+    "remove_pool_platform",
+    "list_mediator_ties",
+    "create_mediator_tie",
+    "end_mediator_tie",
+    "list_case_assignments",
 }
 #: A mediator's own, by the token of their session: no key of a platform opens them.
 MEDIATOR: Final = {
@@ -129,6 +141,9 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "email": "maud@example.org",
         "languages": ["fr"],
     },
+    "change_mediator": lambda _m: {"name": "x"},
+    "create_pool": lambda _m: {"name": "x"},
+    "create_mediator_tie": lambda _m: {"kind": "staff"},
     "change_mediator_password": lambda _m: {
         "current_password": "x",
         "password": "quatre mouettes sur le quai",
@@ -437,7 +452,8 @@ def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
     anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
 ) -> None:
     ids = {name: encode(name, uuid7()) for name in _NAMED}
-    ids |= {name: encode(name, uuid7()) for name in ("api_key", "platform", "mediator")}
+    others = ("api_key", "platform", "mediator", "pool", "tie")
+    ids |= {name: encode(name, uuid7()) for name in others}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):
         answer = _send(caller, operation, method, address, takes_body, ids["member"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from disputes import mediators
 from disputes.mediators import Mediator
-from service import db
+from service import clock, db
+from service.http import shown_mediators
 from service.http.auth import Operator, operator
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
@@ -19,8 +20,9 @@ from service.http.jsonbody import StrictRoute
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented
 from service.http.schemas.base import MediatorId
+from service.http.schemas.mediator_desk import MediatorChanges
 from service.http.schemas.mediators import InvitedOut, MediatorBody, MediatorOut, MediatorPage
-from service.ids import encode, uuid7
+from service.ids import uuid7
 from service.mediators import accounts
 from service.mediators.accounts import Invitation
 
@@ -29,25 +31,9 @@ router = APIRouter(prefix="/v1/operator/mediators", tags=["Mediation"], route_cl
 TheOperator = Annotated[Operator, Depends(operator)]
 
 
-def _shown(one: Mediator) -> dict[str, Any]:
-    return {
-        "id": encode("mediator", one.id),
-        "object": "mediator",
-        "name": one.name,
-        "email": one.email,
-        "languages": sorted(one.languages),
-        "skills": sorted(one.skills),
-        "roles": sorted(one.roles),
-        "caseload_cap": one.caseload_cap,
-        "away_until": one.away_until,
-        "created_at": one.created_at,
-        "ended_at": one.ended_at,
-    }
-
-
 def _invited(one: Mediator, invitation: Invitation) -> Answer:
     """Show an invitation's secret once; nothing keeps it, so a replay shows null."""
-    shown = _shown(one)
+    shown = shown_mediators.mediator(one)
     path = f"/v1/mediation/invitations/{invitation.secret}"
     ends = invitation.expires_at
     return Answer(
@@ -103,7 +89,7 @@ async def list_mediators(request: Request, limit: Limit = 25, cursor: Cursor = N
     found = await edge_of(request).run(
         db.SYSTEM, lambda c: mediators.page(c, uuid_after(cursor), limit + 1)
     )
-    return page(request, found, limit, _shown, lambda one: (one.id,))
+    return page(request, found, limit, shown_mediators.mediator, lambda one: (one.id,))
 
 
 @router.get(
@@ -117,7 +103,26 @@ async def list_mediators(request: Request, limit: Limit = 25, cursor: Cursor = N
 async def get_mediator(request: Request, mediator: MediatorId) -> Response:
     """For the operator."""
     found = await edge_of(request).run(db.SYSTEM, lambda c: mediators.get(c, mediator))
-    return json_response(_shown(found))
+    return json_response(shown_mediators.mediator(found))
+
+
+@router.patch(
+    "/{mediator}",
+    operation_id="change_mediator",
+    summary="Change a mediator",
+    response_model=MediatorOut,
+    responses=documented(400, 404, 409, 413, 415, 422),
+    dependencies=[Depends(operator)],
+)
+async def change_mediator(
+    request: Request, mediator: MediatorId, body: MediatorChanges
+) -> Response:
+    """Only what is sent changes, from the next draw on: they keep the cases they have."""
+    changes, now = body.model_dump(exclude_unset=True), clock.now()
+    changed = await edge_of(request).run(
+        db.SYSTEM, lambda c: accounts.change(c, mediator, changes, now)
+    )
+    return json_response(shown_mediators.mediator(changed))
 
 
 @router.post(
@@ -135,7 +140,7 @@ async def end_mediator(
     """
 
     def work(connection: Connection, now: datetime) -> Answer:
-        return Answer(_shown(accounts.end(connection, mediator, now)))
+        return Answer(shown_mediators.mediator(accounts.end(connection, mediator, now)))
 
     return await once(request, edge_of(request), actor, key, work)
 

@@ -128,6 +128,9 @@ class MediatorOut(Answer):
     skills: list[str]
     roles: list[Role]
     caseload_cap: int
+    caseload_wish: int | None = Field(
+        description="How many of these they take themselves; null: all. The less of both holds."
+    )
     away_until: datetime | None
     created_at: datetime
     ended_at: datetime | None
