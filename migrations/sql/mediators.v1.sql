@@ -89,7 +89,8 @@ CREATE INDEX ix_tie_mediator_id ON disputes.tie (mediator_id);
 CALL service.make_tenant_table('disputes.tie', 'SELECT, INSERT');
 GRANT UPDATE (ended_at) ON disputes.tie TO tierce_runtime, tierce_system;
 CREATE POLICY own_word ON disputes.tie AS RESTRICTIVE TO tierce_runtime
-    USING (declared_by = 'platform') WITH CHECK (declared_by = 'platform');
+    USING (platform_id = service.current_platform() AND declared_by = 'platform')
+    WITH CHECK (platform_id = service.current_platform() AND declared_by = 'platform');
 
 -- What whoever takes a case has to know, and by what its sides pay. Written, as somebody may be
 -- drawn, before the case itself in the transaction that opens it.
