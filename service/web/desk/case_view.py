@@ -233,10 +233,7 @@ def _said(
     tongue, file = scene.tongue, scene.case.file
     found = []
     if scene.case.claimant is side:
-        found = [
-            Saying(tongue.word("questions", code), answer)
-            for code, answer in file["answers"].items()
-        ]
+        found = [Saying(tongue.question(code), answer) for code, answer in file["answers"].items()]
         if file["text"]:
             found.append(Saying("", file["text"], tongue.instant(scene.case.opened_at)))
     for piece in pieces:
@@ -244,7 +241,7 @@ def _said(
             request = asked.get(piece.request_id)
             about = tongue.word("sorts", piece.sort)
             if request is not None and request.question is not None:
-                about = tongue.word("questions", request.question)
+                about = tongue.question(request.question)
             found.append(Saying(about, piece.text, tongue.instant(piece.at)))
     for line in scene.lines:
         if line.actor == side and line.type in _SAID and line.data.get("text"):
@@ -262,7 +259,9 @@ def _event(scene: Scene, line: journal.Line) -> Event:
     who, _, id_ = line.actor.partition(":")
     mine = id_ == str(scene.me.mediator_id)
     left_out = _HIDDEN | (_OF_FILES if line.type.startswith("evidence") else frozenset())
-    data = {name: said for name, said in line.data.items() if name not in left_out and said != ""}
+    data = {name: said for name, said in line.data.items() if name not in left_out}
+    if not data.get("late", True):
+        del data["late"]  # what is as it should be is not told of every piece
     return Event(
         line.sequence,
         scene.tongue.instant(line.at),

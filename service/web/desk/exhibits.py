@@ -56,6 +56,7 @@ def all_of(scene: Scene, pieces: Sequence[Piece]) -> dict[str, Any]:
             }
             for who in (*Side, evidence.PLATFORM)
         ],
+        "pieces": [shown[one.id] for one in pieces],
         "pairs": [
             {
                 "part": one.part,
@@ -85,7 +86,7 @@ def asked(scene: Scene, found: Sequence[Request]) -> list[dict[str, Any]]:
             "side": tongue.word("sides", one.side),
             "what": tongue.word("sorts", one.sort)
             if one.sort is not None
-            else tongue.word("questions", one.question),
+            else tongue.question(one.question),
             "at": tongue.instant(one.at),
             "due": tongue.instant(one.due_at),
             "answered": tongue.instant(one.answered_at) if one.answered_at else None,
@@ -107,7 +108,7 @@ def askable(scene: Scene) -> list[dict[str, Any]]:
                 for one in requests.open_sorts(scene.case)
             ],
             "questions": [
-                (f"{side.value}.question.{one}", tongue.word("questions", one))
+                (f"{side.value}.question.{one}", tongue.question(one))
                 for one in requests.open_questions(scene.case, side)
             ],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,7 +22,19 @@ from service.web.words import amount
 #: Mediators have no time zone of their own; every page says whose hours these are.
 ZONE: Final = "Europe/Paris"
 _BABEL: Final = {"fr": "fr", "en": "en_GB", "br": "br"}
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+# A list says the same few of these again and again, and each takes a good part of a millisecond.
+@lru_cache(maxsize=4096)
+def _instant(at: datetime, locale: str) -> str:
+    return words.instant(at, ZONE, locale)
+
+
+@lru_cache(maxsize=1024)
+def _left(rough: timedelta, locale: str) -> str:
+    said: str = format_timedelta(rough, add_direction=True, threshold=2, locale=_BABEL[locale])
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +47,18 @@ class Tongue:
         """Return the word of a code, as the records of a case have it."""
         return "" if code is None else catalogue.word(self.locale, group, str(code))
 
+    def question(self, code: str | None) -> str:
+        """Return a question of a reason, as the side that it is asked of reads it."""
+        return (
+            "" if code is None else str(words.catalogue(self.locale, "disputes")["questions"][code])
+        )
+
     def instant(self, at: datetime | str | None) -> str:
         """Return an instant as people read it: the day in full, and the hour."""
         if at is None:
             return ""
         when = datetime.fromisoformat(at) if isinstance(at, str) else at
-        return words.instant(when, ZONE, self.locale)
+        return _instant(when, self.locale)
 
     def hour(self, at: datetime) -> str:
         """Return the hour of an instant."""
@@ -48,13 +67,11 @@ class Tongue:
     def left(self, at: datetime, now: datetime) -> str:
         """Return how long it is to an instant, or since: ``dans 3 jours``."""
         there: timedelta = at - now
-        # To the hour within two days, and to the day beyond.
-        step = _DAY if abs(there) >= 2 * _DAY else _HOUR if abs(there) >= 2 * _HOUR else None
-        rough = there if step is None else (there // step) * step
-        said: str = format_timedelta(
-            rough, add_direction=True, threshold=2, locale=_BABEL[self.locale]
-        )
-        return said
+        # To the minute within two hours, to the hour within two days, and to the day beyond.
+        far = abs(there)
+        step = _DAY if far >= 2 * _DAY else _HOUR if far >= 2 * _HOUR else _MINUTE
+        rough = (there // step) * step
+        return _left(rough, self.locale)
 
     def lasting(self, time: timedelta) -> str:
         """Return a length of time: ``3 jours``."""
