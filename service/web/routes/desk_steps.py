@@ -15,10 +15,11 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from disputes import hand_over, queue, templates
+from disputes import hand_over, mediators, queue, templates
 from disputes.commands import Command
 from disputes.model import Case
 from disputes.outcomes import Side
+from disputes.recusal import Tie, TieKind
 from disputes.refusals import CaseNotFound
 from disputes.rulings import LEAST_REASONS, REASON_CODES
 from disputes.templates import Template
@@ -187,7 +188,7 @@ def _work(
         if form.get("version") != str(found.version):
             raise StaleVersion("The case has gone on since this page was opened.")
         if step == "decline":
-            _decline(connection, found, me.mediator_id, form["text"])
+            _decline(connection, found, me.mediator_id, form["text"], form.get("tie", ""))
         elif step == "ask":
             _ask(connection, seen, scene, found, form)
         else:
@@ -213,10 +214,15 @@ def _command(form: Form, scene: Scene, step: str) -> Command:
     )
 
 
-def _decline(connection: Connection, found: Case, mediator_id: UUID, why: str) -> None:
+def _decline(connection: Connection, found: Case, mediator_id: UUID, why: str, tied: str) -> None:
+    """Give a case back; whoever says that they are tied to it is kept off others like it too."""
     now = moment_on(connection, found.platform_id, hold=True)
     key = (connection, found.platform_id, found.id, mediator_id)
     hand_over.decline(*key, why, os.urandom(32), now)
+    members = {"payer": found.payer_id, "payee": found.payee_id, "platform": None}
+    if tied in members:
+        tie = Tie(TieKind.INTEREST, found.platform_id, members[tied])
+        mediators.declare(connection, mediator_id, tie, why, now, "mediator")
 
 
 def _ask(connection: Connection, seen: Frame, scene: Scene, found: Case, form: Form) -> None:
@@ -282,6 +288,7 @@ def _page(
         fitting=[_fitting(one, seen) for one in more["templates"]],
         askable=exhibits.askable(scene) if step == "ask" else [],
         chosen=form.get("asked", ""),
+        tied=form.get("tie", ""),
         ruling=case_view.stake(scene)["ruling"],
         stories=case_view.stories(scene, more["pieces"], asked),
         look_over=look_over,

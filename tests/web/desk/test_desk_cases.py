@@ -10,12 +10,12 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from disputes import templates
+from disputes import templates, ties
 from disputes.model import Stage
 from disputes.templates import Template
 from service import db
 from service.ids import encode, uuid7
-from tests.disputes.people import NOW
+from tests.disputes.people import NOW, People
 from tests.http.claimed import Claimed
 from tests.http.client import Api, at_once
 from tests.http.deal import Deal
@@ -244,6 +244,21 @@ def test_a_case_is_given_back_with_a_reason_and_is_gone(
     assert "Quelqu'un d'autre le prend" in text_of(mine.browser.read("/desk/queue?done=decline"))
     assert mine.browser.get(path(found)).status_code == 404
     assert "Je connais la rue." in text_of(other.browser.read(path(found)))
+
+
+@pytest.mark.parametrize("tied", ["payer", "payee", "platform", "none", "nonsense"])
+def test_whoever_is_tied_says_so_and_is_not_drawn_for_them_again(
+    join: Join, pressed: Callable[[], Claimed], people: People, tied: str
+) -> None:
+    maud = join()
+    found = pressed()
+    do(maud.browser, found, "decline", text="Je les connais.", tie=tied)
+    with people.everywhere() as connection:
+        told = ties.page(connection, None, 10, mediator_id=maud.person.uuid)
+    case = found.case()
+    members = {"payer": case.payer_id, "payee": case.payee_id, "platform": None}
+    expected = [(case.platform_id, members[tied])] if tied in members else []
+    assert [(one.tie.platform_id, one.tie.member_id) for one in told] == expected
 
 
 def test_a_page_that_is_out_of_date_decides_nothing_and_keeps_what_was_written(
