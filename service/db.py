@@ -56,14 +56,23 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 def create_engine(url: str, pool_size: int = 10) -> Engine:
     """Return an engine for synchronous callers: the worker, the command line, the tests."""
     return _create_engine(
-        url, pool_size=pool_size, max_overflow=0, connect_args={"options": _OPTIONS}
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"options": _OPTIONS},
+        hide_parameters=True,
     )
 
 
 def create_async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
     """Return an engine for the HTTP edge, which runs the same functions by ``run_sync``."""
     return _create_async_engine(
-        url, pool_size=pool_size, max_overflow=0, connect_args={"options": _OPTIONS}
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"options": _OPTIONS},
+        # An error is logged with its statement; what it was about may be somebody's address.
+        hide_parameters=True,
     )
 
 
@@ -108,7 +117,9 @@ def transaction(engine: Engine, scope: Scope) -> Iterator[Connection]:
 @lru_cache(maxsize=8)
 def _unpooled(url: URL) -> Engine:
     """An engine for connections that are held for long: they take none from those who work."""
-    return _create_engine(url, poolclass=NullPool, connect_args={"options": _OPTIONS})
+    return _create_engine(
+        url, poolclass=NullPool, connect_args={"options": _OPTIONS}, hide_parameters=True
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ provider's client; everybody else sees a hint.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -150,7 +151,7 @@ def connect(
         if secret is not None:
             kept[endpoint] = (WebhookSecret(secret),)
     if old is None or not (
-        old.secret_key == secret_key
+        _same(old.secret_key, secret_key)
         and old.publishable_key == publishable_key
         and (old.webhook_secrets, old.payee_webhook_secrets) == (kept["platform"], kept["payees"])
     ):
@@ -198,12 +199,12 @@ def rotate(
         raise _not_connected()
     old = _opened(vault, row)
     was = old.webhook_secrets if endpoint == "platform" else old.payee_webhook_secrets
-    if any(one.value == secret and one.until is None for one in was):
+    if any(_same(one.value, secret) and one.until is None for one in was):
         return old
     kept = [
         WebhookSecret(one.value, old_until if one.until is None else min(one.until, old_until))
         for one in was
-        if one.value != secret and (one.until is None or now < one.until)
+        if not _same(one.value, secret) and (one.until is None or now < one.until)
     ]
     kept = [one for one in kept if one.until is None or now < one.until]
     if len(kept) >= MOST_SECRETS:
@@ -347,6 +348,11 @@ def _opens(vault: Vault, row: RowMapping) -> bool:
     except SecretsUnreadable:
         return False
     return True
+
+
+def _same(one: SecretStr, other: SecretStr) -> bool:
+    """Compare so that how long it takes tells nothing."""
+    return hmac.compare_digest(one.get_secret_value().encode(), other.get_secret_value().encode())
 
 
 def _opened(vault: Vault, row: RowMapping) -> Connected:
