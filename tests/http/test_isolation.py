@@ -144,6 +144,11 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "change_mediator": lambda _m: {"name": "x"},
     "create_pool": lambda _m: {"name": "x"},
     "create_mediator_tie": lambda _m: {"kind": "staff"},
+    "create_own_mediator_tie": lambda m: {
+        "mediator": encode("mediator", uuid7()),
+        "kind": "helper",
+        "member": m,
+    },
     "change_mediator_password": lambda _m: {
         "current_password": "x",
         "password": "quatre mouettes sur le quai",
@@ -246,6 +251,7 @@ _NAMED: Final = (
     "message",
     "link",
     "script",
+    "tie",
 )
 #: What an address needs beside its path.
 QUERIES: Final = {
@@ -309,6 +315,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "event": api.events(1)[0]["id"],
         "script": api.made("/v1/sandbox/scripts", BODIES["create_sandbox_script"](payer))["id"],
         "api_key": api.read("/v1/api-keys")["data"][0]["id"],
+        "tie": _tied(api, engine, platform_id),
         "unit": "EUR",
         "account": f"member:{payer}",
     }
@@ -322,6 +329,13 @@ def _brought(engine: Engine, platform_id: UUID) -> dict[str, str]:
     with db.transaction(engine, platform_id) as connection:
         made = evidence.add(connection, platform_id, new, datetime.now(UTC))
     return {"case": encode("case", case.id), "evidence": encode("evidence", made.id)}
+
+
+def _tied(api: Api, engine: Engine, platform_id: UUID) -> str:
+    """Say that a mediator is of the platform's staff; return the tie's id."""
+    somebody = encode("mediator", People(engine, platform_id).join())
+    tie = api.made("/v1/mediator-ties", {"mediator": somebody, "kind": "staff"})
+    return str(tie["id"])
 
 
 def _given_up(engine: Engine, platform_id: UUID, payment: str) -> str:
@@ -452,7 +466,7 @@ def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
     anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
 ) -> None:
     ids = {name: encode(name, uuid7()) for name in _NAMED}
-    others = ("api_key", "platform", "mediator", "pool", "tie")
+    others = ("api_key", "platform", "mediator", "pool")
     ids |= {name: encode(name, uuid7()) for name in others}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):

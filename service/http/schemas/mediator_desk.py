@@ -120,6 +120,21 @@ class TiePage(Answer):
     next_cursor: str | None
 
 
+class NeutralOut(Answer):
+    """Somebody who may be drawn."""
+
+    id: str
+    object: Literal["mediator"]
+    name: str
+
+
+class NeutralPage(Answer):
+    """A page of those who may be drawn, oldest first."""
+
+    data: list[NeutralOut]
+    next_cursor: str | None
+
+
 class GivenOut(Answer):
     """One who was given a part, and how that ended."""
 
