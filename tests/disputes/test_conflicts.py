@@ -18,7 +18,6 @@ from disputes.recusal import Need, Part, Tie, TieKind
 from disputes.refusals import NobodyEligible, NotYourCase
 from service.exchanges import cases
 from service.exchanges.kinds import Role
-from service.exchanges.model import Exchange
 from tests.disputes.people import NOW, SEED, People, a_case, a_ruling
 from tests.exchanges.court import Court, seats
 from tests.exchanges.world import World
@@ -190,12 +189,6 @@ def court(engine: Engine, platform_id: UUID) -> Iterator[Court]:
     world.check()
 
 
-def mediated(court: Court, amount: int = 6_500) -> tuple[Exchange, Case]:
-    exchange, case = court.claimed(amount)
-    court.until(case.due_at)
-    return exchange, court.case(exchange)
-
-
 LATE: Final = [rule for rule in TIES if rule not in {"earlier_case", "payment_instrument"}]
 
 
@@ -210,7 +203,7 @@ def test_a_tie_that_is_declared_after_the_draw_stops_them_at_once_and_moves_the_
 ) -> None:
     people = court.people
     tied = people.join()
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     assert case.mediator_id == tied
     pays_by_card(court, case)
     TIES[rule](people, tied, case)
@@ -235,7 +228,7 @@ def test_a_tie_that_is_declared_after_the_draw_stops_them_at_once_and_moves_the_
 def test_a_tie_to_somebody_else_or_one_that_ended_moves_nothing(court: Court) -> None:
     people = court.people
     one = people.join()
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     ended = declared(people, one, Tie(TieKind.HOUSEHOLD, people.platform_id, case.payer_id))
     declared(people, one, Tie(TieKind.HELPER, people.platform_id, court.world.member()))
     with people.everywhere() as connection:
@@ -252,7 +245,7 @@ def test_a_tie_of_who_wrote_or_reads_a_decision_that_nobody_was_told_of(
     people = court.people
     for _ in range(2):
         people.join()
-    exchange, case = mediated(court, 30_000)
+    exchange, case = court.mediated(30_000)
     case = court.decide(case)
     assert case.stage is Stage.SECOND_LOOK
     tied = case.mediator_id if who == "author" else case.second_id
@@ -276,7 +269,7 @@ def test_a_tie_of_one_of_a_panel_takes_their_vote_with_them(court: Court) -> Non
     people = court.people
     for _ in range(6):
         people.join()
-    exchange, case = mediated(court, 60_000)
+    exchange, case = court.mediated(60_000)
     case = court.decide(case, Outcome.TO_PAYEE)
     court.take(case, "agree_with", mediator_id=case.second_id)
     case = court.take(
@@ -301,7 +294,7 @@ def test_a_tie_of_one_of_a_panel_takes_their_vote_with_them(court: Court) -> Non
 def test_a_platform_learns_only_that_somebody_stepped_back(court: Court) -> None:
     people = court.people
     tied = people.join()
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     declared(people, tied, Tie(TieKind.HOUSEHOLD, people.platform_id, case.payee_id))
     court.find_people()
     with people.inside() as connection:

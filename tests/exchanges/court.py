@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from random import Random
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +37,27 @@ def seats(case: Case) -> tuple[UUID, ...]:
     return tuple(one for one in by_stage.get(case.stage, (case.mediator_id,)) if one is not None)
 
 
+def at_once(attempt: int, *acts: Callable[[], Any]) -> list[Any]:
+    """Start every act at the same instant; return what each answered or was refused.
+
+    ``attempt`` shuffles which thread gets which, so that none is always the first to start.
+    """
+    order = list(range(len(acts)))
+    Random(attempt).shuffle(order)
+    start, answers = Barrier(len(acts)), dict[int, Any]()
+
+    def run(index: int) -> None:
+        start.wait()
+        try:
+            answers[index] = acts[index]()
+        except Refusal as refusal:
+            answers[index] = refusal
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        list(pool.map(run, order))
+    return [answers[index] for index in range(len(acts))]
+
+
 class Court:
     """Cases of a world, and those who decide them."""
 
@@ -46,6 +70,31 @@ class Court:
         draft = ClaimDraft("not_received", (), {}, ANSWERS)
         exchange = self.world.step(exchange, "claim", Role.PAYER, claim=draft)
         return exchange, self.case(exchange)
+
+    def mediated(self, amount: int = 6_500) -> tuple[Exchange, Case]:
+        """Return a sale, and its case that somebody mediates."""
+        exchange, case = self.claimed(amount)
+        self.until(case.due_at)
+        case = self.case(exchange)
+        assert (case.stage, case.mediator_id is None) == (Stage.MEDIATION, False)
+        return exchange, case
+
+    def decided(self, outcome: Outcome = Outcome.TO_PAYEE) -> tuple[Exchange, Case]:
+        """Return a sale, and its case whose decision can still be appealed."""
+        exchange, case = self.mediated()
+        return exchange, self.decide(case, outcome)
+
+    def paid(self, exchange: Exchange) -> dict[str, list[int]]:
+        """Return what went out for an exchange by the provider, by kind of payment."""
+        found: dict[str, list[int]] = {"refund": [], "payout": []}
+        with self.people.inside() as connection:
+            query = text(
+                "SELECT kind, amount FROM service.payment WHERE exchange_id = :id "
+                "AND kind <> 'collect' AND state = 'succeeded'"
+            )
+            for row in connection.execute(query, {"id": exchange.id}):
+                found[row.kind].append(row.amount)
+        return found
 
     def case(self, exchange: Exchange) -> Case:
         """Return the last case about an exchange."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from random import Random
-from threading import Barrier
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from disputes import hand_over
 from disputes.commands import Command
@@ -30,12 +27,12 @@ from service.exchanges import case_clocks, cases
 from service.exchanges.commands import ClaimDraft
 from service.exchanges.decide import Rules
 from service.exchanges.kinds import Role
-from service.exchanges.model import Exchange, State
+from service.exchanges.model import State
 from service.exchanges.refusals import InDispute
 from service.ids import uuid7
 from tests.disputes.people import People
-from tests.exchanges.contested_world import ContestedWorld
-from tests.exchanges.court import ANSWERS, Court
+from tests.exchanges.court import ANSWERS, Court, at_once
+from tests.exchanges.world import World
 
 PAYER, PAYEE = Role.PAYER, Role.PAYEE
 TICK = timedelta(microseconds=1)
@@ -43,69 +40,12 @@ ATTEMPTS = range(4)
 
 
 @pytest.fixture
-def world(engine: Engine, platform_id: UUID) -> Iterator[ContestedWorld]:
-    """A platform whose payers' banks may contest; its books must be clean at the end."""
-    made = ContestedWorld(engine, platform_id)
-    yield made
-    made.check()
-
-
-@pytest.fixture
-def court(world: ContestedWorld) -> Court:
+def court(world: World) -> Court:
     """Two who may decide."""
     made = Court(world, People(world.engine, world.platform_id))
     for _ in range(2):
         made.people.join()
     return made
-
-
-def at_once(attempt: int, *acts: Callable[[], Any]) -> list[Any]:
-    """Start every act at the same instant; return what each answered or was refused.
-
-    ``attempt`` shuffles which thread gets which, so that none is always the first to start.
-    """
-    order = list(range(len(acts)))
-    Random(attempt).shuffle(order)
-    start, answers = Barrier(len(acts)), dict[int, Any]()
-
-    def run(index: int) -> None:
-        start.wait()
-        try:
-            answers[index] = acts[index]()
-        except Refusal as refusal:
-            answers[index] = refusal
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        list(pool.map(run, order))
-    return [answers[index] for index in range(len(acts))]
-
-
-def mediated(court: Court) -> tuple[Exchange, Case]:
-    """A case that somebody mediates."""
-    exchange, case = court.claimed()
-    court.until(case.due_at)
-    case = court.case(exchange)
-    assert (case.stage, case.mediator_id is None) == (Stage.MEDIATION, False)
-    return exchange, case
-
-
-def decided(court: Court, outcome: Outcome = Outcome.TO_PAYEE) -> tuple[Exchange, Case]:
-    """A case whose decision can still be appealed."""
-    exchange, case = mediated(court)
-    return exchange, court.decide(case, outcome)
-
-
-def paid(court: Court, exchange: Exchange) -> dict[str, list[int]]:
-    """What went out for an exchange by the provider, by kind of payment."""
-    found: dict[str, list[int]] = {"refund": [], "payout": []}
-    with court.people.inside() as connection:
-        query = text(
-            "SELECT kind, amount FROM service.payment WHERE exchange_id = :id "
-            "AND kind <> 'collect' AND state = 'succeeded'"
-        )
-        for row in connection.execute(query, {"id": exchange.id}):
-            found[row.kind].append(row.amount)
-    return found
 
 
 def winner(answers: list[Any]) -> int:
@@ -145,7 +85,7 @@ def test_who_ask_for_the_next_case_while_the_worker_draws_get_one_each_and_none_
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_a_challenge_and_the_decision_of_who_is_challenged(court: Court, attempt: int) -> None:
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     decide = partial(court.decide, case)
     challenge = partial(court.take, case, "challenge", member_id=case.payer_id, text="My cousin.")
     answers = at_once(attempt, decide, challenge)
@@ -163,7 +103,7 @@ def test_a_challenge_and_the_decision_of_who_is_challenged(court: Court, attempt
 def test_an_appeal_in_the_last_moment_and_the_clock_that_makes_the_decision_final(
     court: Court, attempt: int
 ) -> None:
-    exchange, case = decided(court)
+    exchange, case = court.decided()
     world, due = court.world, case.due_at
 
     def appeal() -> Case:
@@ -191,19 +131,19 @@ def test_an_appeal_in_the_last_moment_and_the_clock_that_makes_the_decision_fina
     now = court.case(exchange)
     if won == 0:
         assert now.stage is Stage.APPEAL
-        assert paid(court, exchange) == {"refund": [], "payout": []}
+        assert court.paid(exchange) == {"refund": [], "payout": []}
         court.until(now.due_at)
     else:
         assert isinstance(answers[0], CaseClosed)
     world.sweep()
     assert court.case(exchange).stage is Stage.CLOSED
-    assert paid(court, exchange) == {"refund": [], "payout": [6_500]}
+    assert court.paid(exchange) == {"refund": [], "payout": [6_500]}
 
 
 def test_an_appeal_at_the_moment_it_is_over_comes_too_late_although_the_clock_is_behind(
     court: Court,
 ) -> None:
-    exchange, case = decided(court)
+    exchange, case = court.decided()
     court.world.now = case.due_at
     appeal = partial(
         court.take,
@@ -223,7 +163,7 @@ def test_an_appeal_at_the_moment_it_is_over_comes_too_late_although_the_clock_is
 def test_a_decision_after_the_limit_comes_too_late_although_the_clock_is_behind(
     court: Court,
 ) -> None:
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     court.world.now = case.decide_by
     with pytest.raises(NotNowInCase, match="over"):
         court.decide(case)
@@ -254,7 +194,7 @@ def test_an_offer_that_is_accepted_rejected_taken_back_and_accepted_again(
     )
     court.world.sweep()
     if won in {0, 3}:
-        assert paid(court, exchange) == {"refund": [3_499], "payout": [3_001]}
+        assert court.paid(exchange) == {"refund": [3_499], "payout": [3_001]}
     else:
         assert court.case(exchange).stage is Stage.TALK
         assert court.world.outside() == 6_500
@@ -262,7 +202,7 @@ def test_an_offer_that_is_accepted_rejected_taken_back_and_accepted_again(
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_both_accept_a_proposal_while_one_rejects_it(court: Court, attempt: int) -> None:
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     case = court.take(case, "propose", mediator_id=case.mediator_id, outcome=Outcome.TO_PAYEE)
     assert case.proposal is not None
     about = case.proposal.id
@@ -282,7 +222,7 @@ def test_both_accept_a_proposal_while_one_rejects_it(court: Court, attempt: int)
     said = Counter(court.types(court.case(exchange)))
     if court.case(exchange).stage is Stage.CLOSED:
         assert (said["proposal_accepted"], said["proposal_rejected"]) == (2, 0)
-        assert paid(court, exchange) == {"refund": [], "payout": [6_500]}
+        assert court.paid(exchange) == {"refund": [], "payout": [6_500]}
     else:
         assert court.case(exchange).stage is Stage.DECISION
         assert said["proposal_accepted"] <= 2
@@ -291,8 +231,29 @@ def test_both_accept_a_proposal_while_one_rejects_it(court: Court, attempt: int)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_three_who_hear_an_appeal_give_their_word_at_once(court: Court, attempt: int) -> None:
+    for _ in range(4):
+        court.people.join()
+    exchange, case = court.claimed(60_000)
+    court.until(case.due_at)
+    case = court.decide(court.case(exchange), Outcome.TO_PAYEE)
+    case = court.take(case, "agree_with", mediator_id=case.second_id)
+    case = court.take(
+        case, "appeal", member_id=case.payer_id, text="A letter.", reason_code="procedure"
+    )
+    assert case.appeal is not None
+    words = (Outcome.TO_PAYER, Outcome.TO_PAYEE, Outcome.TO_PAYER)
+    votes = zip(case.appeal.panel, words, strict=True)
+    at_once(attempt, *(partial(court.vote, case, one, word) for one, word in votes))
+    assert court.case(exchange).outcome is Outcome.TO_PAYER
+    assert court.types(case).count("appeal_decided") == 1
+    court.world.sweep()
+    assert court.paid(exchange) == {"refund": [60_000], "payout": []}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_a_claim_taken_back_while_it_is_decided(court: Court, attempt: int) -> None:
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     withdraw = partial(court.take, case, "withdraw_claim", member_id=case.payer_id)
     answers = at_once(attempt, partial(court.decide, case), withdraw)
     now = court.case(exchange)
@@ -308,7 +269,7 @@ def test_a_claim_taken_back_while_it_is_decided(court: Court, attempt: int) -> N
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_a_case_given_back_while_it_is_decided_and_claimed(court: Court, attempt: int) -> None:
-    exchange, case = mediated(court)
+    exchange, case = court.mediated()
     world, people = court.world, court.people
     assert case.mediator_id is not None
     mediator_id, other = case.mediator_id, people.join()
@@ -360,73 +321,4 @@ def test_both_sides_claim_and_both_confirm_in_the_same_moment(court: Court, atte
         assert any(isinstance(one, InDispute) for one in refused)
     else:
         assert (after.state, after.case_id) == (State.COMPLETED, None)
-        assert paid(court, exchange) == {"refund": [], "payout": [6_500]}
-
-
-def heard(world: ContestedWorld, exchange: Exchange) -> Callable[[], None]:
-    """The bank contests the payment; what is returned hears of it."""
-    ref = world.bank.contest(world.platform_id, world.collect_ref(exchange), "dispute")
-    return partial(world.follow, ref)
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-@pytest.mark.parametrize("bank", ["won", "lost"])
-def test_a_chargeback_that_is_heard_of_while_the_two_agree(
-    court: Court, world: ContestedWorld, bank: Any, attempt: int
-) -> None:
-    exchange, case = court.claimed()
-    leg = case.lines[0].id
-    case = court.take(
-        case, "make_offer", member_id=case.payee_id, outcome=Outcome.SPLIT, split={leg: 3_000}
-    )
-    assert case.offer is not None
-    accept = partial(court.take, case, "accept_offer", member_id=case.payer_id, about=case.offer.id)
-    answers = at_once(attempt, accept, heard(world, exchange))
-    assert not any(isinstance(one, Refusal) for one in answers)
-    assert court.case(exchange).settlement == {leg: 3_000}
-    row = world.chargebacks(exchange)[-1]
-    asked = court.world.read(exchange)
-    if asked.award is not None:  # the bank was first: nothing moves before it has decided
-        assert paid(court, exchange) == {"refund": [], "payout": []}
-    world.decide(row, bank)
-    world.sweep()
-    sent = paid(court, exchange)
-    assert len(sent["refund"]) <= 1
-    assert len(sent["payout"]) <= 1
-    if asked.award is not None and bank == "won":
-        assert sent == {"refund": [3_500], "payout": [3_000]}
-    if asked.award is not None and bank == "lost":
-        assert sent == {"refund": [], "payout": []}
-    taken = sum(row["withdrawn"] for row in world.chargebacks(exchange))
-    assert sum(sent["refund"]) + taken <= 6_500, "the payer never gets more than was paid"
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_a_chargeback_that_is_heard_of_while_the_decision_becomes_final(
-    court: Court, world: ContestedWorld, attempt: int
-) -> None:
-    exchange, case = decided(court, Outcome.TO_PAYEE)
-    clock = partial(case_clocks.run, world.engine, world.codes, case.due_at, only=world.platform_id)
-    hear = heard(world, exchange)
-    at_once(attempt, clock, hear)
-    assert court.case(exchange).stage is Stage.CLOSED
-    world.now = case.due_at
-    world.check()
-    world.decide(world.chargebacks(exchange)[-1], "lost")
-    taken = sum(row["withdrawn"] for row in world.chargebacks(exchange))
-    assert taken == 6_500
-    assert paid(court, exchange)["refund"] == [], "the payer has it from the bank already"
-
-
-def test_a_bank_that_contests_a_decision_and_takes_all_is_no_mistake_of_the_books(
-    court: Court, world: ContestedWorld
-) -> None:
-    exchange, case = decided(court, Outcome.TO_PAYEE)
-    row = world.contest(exchange)
-    court.until(case.due_at)
-    assert world.read(exchange).award == {case.lines[0].id: 6_500}
-    world.decide(row, "lost")
-    after = world.read(exchange)
-    assert (after.state, after.award) == (State.REFUNDED, None)
-    assert paid(court, exchange) == {"refund": [], "payout": []}
-    world.check()
+        assert court.paid(exchange) == {"refund": [], "payout": [6_500]}
