@@ -28,7 +28,6 @@ from service.http.routes import (
     evidence,
     exchanges,
     health,
-    links,
     mailbox,
     mediation,
     mediation_cases,
@@ -63,8 +62,11 @@ from service.web.routes import desk_door as desk_door_pages
 from service.web.routes import desk_queue as desk_queue_pages
 from service.web.routes import desk_reviews as desk_reviews_pages
 from service.web.routes import desk_steps as desk_steps_pages
+from service.web.routes import member as member_pages
 from service.web.routes import office as office_pages
 from service.web.routes import office_exchanges, office_machines, office_people
+from service.web.routes import pay as pay_pages
+from service.web.routes import sandbox as sandbox_pages
 from service.web.routes import static as static_pages
 
 VERSION = "0.1.0"
@@ -84,7 +86,6 @@ ROUTERS = (
     reconciliation.router,
     events.router,
     messages.router,
-    links.router,
     mailbox.router,
     sandbox.router,
     platforms.router,
@@ -104,6 +105,9 @@ ROUTERS = (
     operations.router,
     health.router,
     static_pages.router,
+    member_pages.router,
+    pay_pages.router,
+    sandbox_pages.router,
     desk_door_pages.router,
     desk_queue_pages.router,
     desk_reviews_pages.router,

@@ -14,7 +14,7 @@ class Browser:
     """One visitor of the pages."""
 
     def __init__(self, server: Server, language: str = "fr") -> None:
-        self._server = server
+        self.server = server
         self.headers = {"accept-language": language}
         transport = httpx.ASGITransport(server.app, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(transport=transport, base_url="http://tierce.test")
@@ -26,17 +26,18 @@ class Browser:
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         """Open an address."""
-        return self._send("GET", path, **more)
+        return self.send("GET", path, **more)
 
     def post(self, path: str, fields: dict[str, str] | None = None, **more: Any) -> httpx.Response:
         """Send a form as a page of ours would."""
         headers = {"sec-fetch-site": "same-origin", **more.pop("headers", {})}
-        return self._send("POST", path, data=fields or {}, headers=headers, **more)
+        return self.send("POST", path, data=fields or {}, headers=headers, **more)
 
-    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request as it is."""
         headers = {**self.headers, **more.pop("headers", {})}
         follow = more.pop("follow", True)
-        return self._server.run(
+        return self.server.run(
             self._http.request(method, path, headers=headers, follow_redirects=follow, **more)
         )
 

@@ -1,0 +1,1 @@
+"""A member's page: what it says, made of an exchange's values. Nothing here writes."""
