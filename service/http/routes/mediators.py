@@ -35,12 +35,12 @@ def _invited(one: Mediator, invitation: Invitation) -> Answer:
     """Show an invitation's secret once; nothing keeps it, so a replay shows null."""
     shown = shown_mediators.mediator(one)
     path = f"/v1/mediation/invitations/{invitation.secret}"
-    ends = invitation.expires_at
+    page, ends = f"/desk/invitations/{invitation.secret}", invitation.expires_at
     return Answer(
-        {**shown, "invitation": {"path": path, "expires_at": ends}},
+        {**shown, "invitation": {"path": path, "page": page, "expires_at": ends}},
         201,
         f"/v1/operator/mediators/{shown['id']}",
-        kept={**shown, "invitation": {"path": None, "expires_at": ends}},
+        kept={**shown, "invitation": {"path": None, "page": None, "expires_at": ends}},
     )
 
 

@@ -140,6 +140,7 @@ class InvitationOut(Answer):
     """What the operator passes on to whoever is invited, by a way that only they read."""
 
     path: str | None = Field(description="POST a password here, then a code. Told once.")
+    page: str | None = Field(description="The same for people: what to open in a browser.")
     expires_at: datetime
 
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
+import structlog
 from sqlalchemy import Engine
 
 from service.mediators import totp
 from tests.http.client import Api
-from tests.http.desk import PASSWORD, Desk, Person, do, invite, one, path_of, take_up
+from tests.http.desk import PASSWORD, Desk, Person, do, invite, one, take_up
 from tests.web.desk.browser import Browser, error, hidden, text_of
 from tests.web.desk.conftest import Join
 
@@ -174,7 +175,7 @@ def test_an_invitation_is_taken_up_on_a_page_with_a_square_and_a_code(
     operator: Api, new_browser: Callable[[], Browser], engine: Engine
 ) -> None:
     browser, invited = new_browser(), invite(operator)
-    path = f"/desk{path_of(invited)}"
+    path = invited["invitation"]["page"]
     assert "Maud Le Goff" in browser.read(path)
     weak = browser.post(path, {"password": "court"})
     assert weak.status_code == 422
@@ -214,6 +215,17 @@ def test_an_invitation_that_is_none_says_where_to_get_one(
     ):
         assert answer.status_code == 404
         assert "opérateur" in text_of(answer.text)
+
+
+def test_the_log_never_holds_an_invitation_s_secret(
+    operator: Api, new_browser: Callable[[], Browser]
+) -> None:
+    with structlog.testing.capture_logs() as logged:
+        invited = invite(operator)
+        new_browser().read(invited["invitation"]["page"])
+    secret = invited["invitation"]["page"].rsplit("/", 1)[1]
+    assert secret not in str(logged)
+    assert any(line.get("path") == "/desk/invitations/…" for line in logged)
 
 
 def test_a_password_is_changed_by_whoever_knows_the_present_one(join: Join) -> None:
