@@ -141,3 +141,13 @@ def of_case(connection: Connection, platform_id: UUID, case_id: UUID) -> list[Gi
         )
         for row in connection.execute(query, values)
     ]
+
+
+def open_of(connection: Connection, mediator_id: UUID) -> list[tuple[UUID, UUID]]:
+    """Return platform and case of everything that a mediator has now, the oldest first."""
+    query = text(
+        "SELECT platform_id, case_id FROM disputes.assignment "
+        "WHERE mediator_id = :mediator_id AND ended_at IS NULL ORDER BY at, id"
+    )
+    rows = connection.execute(query, {"mediator_id": mediator_id})
+    return [(row.platform_id, row.case_id) for row in rows]

@@ -1,8 +1,7 @@
 """How long each stage of a case lasts, and that all of them fit before value must be settled.
 
 Precedents and reasons: three working days per answer in direct talk, fourteen days in all; a
-mediator answers within a day and a decision follows within two weeks; a week to appeal, before
-value moves.
+decision within two weeks after that; a week to appeal, before value moves.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ LENGTH: Final = {
     Stage.RETURNING: (timedelta(days=14), timedelta(days=14)),
     Stage.REPAIRING: (timedelta(days=14), timedelta(days=14)),
 }
-#: Of one mediator within mediation or decision: without a word from them the case goes to another.
-ANSWER_WITHIN: Final = timedelta(days=1)
 #: An offer or a proposal, unless its maker says less.
 OFFER_LIFE: Final = timedelta(days=3)
 #: At the very least a stage lasts this long; a case that begins too late for it is looked at now.

@@ -179,7 +179,52 @@ def decline(
     part, without = _without(case, mediator_id)
     assignments.end(connection, case, mediator_id, "declined", now)
     without = replace(without, version=case.version + 1)
-    entries = [Entry("declined", f"mediator:{mediator_id}", {"reason": reason})]
+    declined = Entry("declined", f"mediator:{mediator_id}", {"reason": reason})
+    return _passed_on(connection, without, part, declined, seed, now)
+
+
+def leave(
+    connection: Connection,
+    platform_id: UUID,
+    case_id: UUID,
+    mediator_id: UUID,
+    seed: bytes,
+    now: datetime,
+) -> Case | None:
+    """Take a case from somebody whose work has ended; another is drawn where one is wanted now.
+
+    What they have decided, and a word that they gave on an appeal, stands. Runs inside the case's
+    platform.
+
+    Returns:
+        The case as it is then; None when nothing in it is theirs to do any more.
+    """
+    case = store.load(connection, platform_id, [case_id], lock=True).get(case_id)
+    if case is None or mediator_id not in assignments.people_on(case):
+        return None
+    gone = Entry("declined", "operator", {"from": str(mediator_id), "reason": "work_ended"})
+    acts = {Stage.MEDIATION, Stage.DECISION, Stage.APPEAL}
+    waited_for = case.stage in acts or mediator_id == case.second_id
+    if not waited_for:  # their decision is being read, or what it asks for is on its way
+        left = case.left | {mediator_id}
+        moved = replace(case, version=case.version + 1, mediator_id=None, left=left)
+        assignments.end(connection, case, mediator_id, "left", now)
+        store.update(connection, platform_id, [Move(moved, [gone])], now)
+        return moved
+    try:
+        part, without = _without(case, mediator_id)
+    except AlreadyVoted:
+        return None
+    assignments.end(connection, case, mediator_id, "left", now)
+    without = replace(without, version=case.version + 1)
+    return _passed_on(connection, without, part, gone, seed, now)
+
+
+def _passed_on(
+    connection: Connection, without: Case, part: Part, first: Entry, seed: bytes, now: datetime
+) -> Case:
+    """Draw somebody else for a case that was given back, and write both; or it waits."""
+    entries = [first]
     try:
         people = draw.draw(connection, without, part, seed, now)
     except NobodyEligible as refusal:
@@ -188,7 +233,7 @@ def decline(
     else:
         given = {"part": part, "people": [str(one) for one in people]}
         move = Move(seat(without, part, people), [*entries, Entry("assigned", "draw", given)])
-    store.update(connection, platform_id, [move], now)
+    store.update(connection, without.platform_id, [move], now)
     return move.case
 
 

@@ -118,7 +118,7 @@ def add(connection: Connection, mediator: Mediator) -> None:
 def change(connection: Connection, mediator_id: UUID, **changes: Any) -> Mediator:
     """Change a mediator, and return them. ``ended_at`` ends their work: they are drawn no more.
 
-    Cases that they have stay theirs until they decline, or miss a clock.
+    Cases that they have are for :func:`disputes.hand_over.leave`.
 
     Raises:
         MediatorNotFound: no such mediator.

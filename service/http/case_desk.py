@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from disputes import queue
+from disputes import assignments, hand_over, queue
 from disputes.commands import Command
 from disputes.model import Case, Cause, Stage
 from disputes.queue import Ticket
 from disputes.recusal import Part
 from disputes.refusals import CaseNotFound
 from ledger.refusals import Refusal
+from service import db
 from service.exchanges import cases
 from service.exchanges.decide import Rules
 from service.http.edge import Edge
@@ -47,6 +50,21 @@ def take(connection: Connection, edge: Edge, found: Case, command: Command) -> C
     rules = Rules(now, edge.codes)
     (outcome,) = cases.act(connection, found.platform_id, [(found.id, command)], rules)
     return outcome
+
+
+async def pass_on(edge: Edge, mediator_id: UUID) -> None:
+    """Give all that somebody has to others, whose work has ended: in a transaction for each case.
+
+    They are drawn no more by then. Cut short, the next call goes on, and so does each case's clock.
+    """
+    found = await edge.run(db.SYSTEM, lambda c: assignments.open_of(c, mediator_id))
+    for platform_id, case_id in found:
+        await edge.run(platform_id, partial(_leave, mediator_id, platform_id, case_id))
+
+
+def _leave(mediator_id: UUID, platform_id: UUID, case_id: UUID, connection: Connection) -> None:
+    now = moment_on(connection, platform_id, hold=True)
+    hand_over.leave(connection, platform_id, case_id, mediator_id, os.urandom(32), now)
 
 
 def ticket_after(cursor: str | None) -> Ticket | None:

@@ -14,6 +14,7 @@ from disputes.mediators import Mediator
 from service import clock, db
 from service.http import shown_mediators
 from service.http.auth import Operator, operator
+from service.http.case_desk import pass_on
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
@@ -135,14 +136,18 @@ async def change_mediator(
 async def end_mediator(
     request: Request, mediator: MediatorId, actor: TheOperator, key: KeyHeader = None
 ) -> Response:
-    """They are drawn for no case any more, and signed out at once. Cases that they have pass on
-    when a clock of theirs runs out.
+    """They are drawn for no case any more, and signed out at once. Cases that they have pass on to
+    others at once; what they have decided stands.
     """
 
     def work(connection: Connection, now: datetime) -> Answer:
         return Answer(shown_mediators.mediator(accounts.end(connection, mediator, now)))
 
-    return await once(request, edge_of(request), actor, key, work)
+    edge = edge_of(request)
+    response = await once(request, edge, actor, key, work)
+    await pass_on(edge, mediator)
+    edge.wake()
+    return response
 
 
 @router.post(
