@@ -105,7 +105,7 @@ class Edge:
         _log.info(
             "request",
             method=scope["method"],
-            path=_shown(scope["path"]),
+            path=_shown(asked),
             status=status,
             ms=round(seconds * 1000, 1),
         )
@@ -126,8 +126,15 @@ class Edge:
         return self._max, self._seconds
 
 
-def _shown(path: str) -> str:
-    """Return a path as the log may keep it: the token of a link or invitation is a credential."""
+def _shown(scope: Scope) -> str:
+    """Return a path as the log may keep it: the token of a link or invitation is a credential.
+
+    A token is known by its name in the route's address, and where no route was found by its place.
+    """
+    path: str = scope["path"]
+    token = scope.get("path_params", {}).get("token")
+    if isinstance(token, str) and token:
+        path = path.replace(token, "…")
     return _TOKEN.sub(r"\1…", path)
 
 
