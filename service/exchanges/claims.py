@@ -27,6 +27,7 @@ from service.exchanges.kinds import LegRole, Role
 from service.exchanges.model import Exchange, Leg, LegState, State
 from service.exchanges.refusals import ClaimIncomplete, InDispute, NothingToDispute
 from service.ids import encode, uuid7
+from service.policies.windows import LEAST_CASE
 
 #: What is concerned where nobody says: the deposits, everything held, or else what hangs on the
 #: checkpoint that comes next.
@@ -52,7 +53,8 @@ def check_open(exchange: Exchange, now: datetime) -> Refusal | None:
         )
     if not exchange.held_legs:
         return NothingToDispute("Nothing is held, so there is nothing that a case could move.")
-    if now >= decide_case_by(exchange, now):
+    # With less time than a case needs, whoever is presumed right would win by claiming last.
+    if decide_case_by(exchange, now) < now + LEAST_CASE:
         return NothingToDispute(
             "The time for which a payment may be held is nearly over: it goes back to the payer."
         )
