@@ -58,6 +58,10 @@ _OPEN: Final = text(
     "SELECT platform_id, id, case_id, at FROM disputes.redecision "
     "WHERE mediator_id = :mediator_id AND decided_at IS NULL ORDER BY at, id LIMIT :limit"
 )
+_ONE: Final = text(
+    "SELECT platform_id, id, case_id, at FROM disputes.redecision "
+    "WHERE id = :id AND mediator_id = :mediator_id"
+)
 _LOCK: Final = text(
     "SELECT case_id, first, decided_at FROM disputes.redecision WHERE platform_id = :platform_id "
     "AND id = :id AND mediator_id = :mediator_id FOR UPDATE"
@@ -121,6 +125,18 @@ def open_for(connection: Connection, mediator_id: UUID, limit: int) -> list[Open
     """Return what a mediator is to decide again, the oldest first."""
     rows = connection.execute(_OPEN, {"mediator_id": mediator_id, "limit": limit})
     return [Open(**row._asdict()) for row in rows]
+
+
+def find(connection: Connection, id_: UUID, mediator_id: UUID) -> Open:
+    """Return what a mediator is to decide again, or has decided (across platforms).
+
+    Raises:
+        CaseNotFound: nothing with this id is theirs to decide again.
+    """
+    row = connection.execute(_ONE, {"id": id_, "mediator_id": mediator_id}).one_or_none()
+    if row is None:
+        raise CaseNotFound("No decision with this id is yours to make again.")
+    return Open(**row._asdict())
 
 
 def answer(

@@ -41,6 +41,12 @@ class StrikeInvalid(Refusal):
     code = "strike_invalid"
 
 
+class StrikeNotFound(Refusal):
+    """No such strike, or it is not for whoever asks."""
+
+    code = "strike_not_found"
+
+
 class CoolDown(Refusal):
     """The member may call a mediator to this claim later, not yet."""
 
@@ -72,13 +78,17 @@ _OF: Final = text(
     "FROM disputes.strike WHERE platform_id = :platform_id AND member_id = :member_id "
     "ORDER BY at, id"
 )
+_ONE: Final = text(
+    "SELECT platform_id, id, member_id, case_id, reason, by_id, at, expires_at, lifted_at "
+    "FROM disputes.strike WHERE id = :id"
+)
 _COUNT: Final = text(
     "SELECT count(*) FROM disputes.strike WHERE platform_id = :platform_id "
     "AND member_id = :member_id AND at <= :now AND at > :since AND expires_at > :now "
     "AND (lifted_at IS NULL OR lifted_at > :now)"
 )
 _LIFT: Final = text(
-    "UPDATE disputes.strike SET lifted_at = :now "
+    "UPDATE disputes.strike SET lifted_at = :now, lifted_by_id = :by_id "
     "WHERE platform_id = :platform_id AND id = :id AND lifted_at IS NULL"
 )
 
@@ -126,9 +136,36 @@ def of_member(connection: Connection, platform_id: UUID, member_id: UUID) -> lis
     return [Strike(**row._asdict()) for row in rows]
 
 
-def lift(connection: Connection, platform_id: UUID, strike_id: UUID, now: datetime) -> bool:
-    """Take a strike back, such as when an appeal decides otherwise; return whether it stood."""
-    values = {"platform_id": platform_id, "id": strike_id, "now": now}
+def find(connection: Connection, strike_id: UUID) -> tuple[UUID, Strike]:
+    """Return a strike, and the platform that it is of.
+
+    Raises:
+        StrikeNotFound: there is none, or this transaction may not see it.
+    """
+    row = connection.execute(_ONE, {"id": strike_id}).one_or_none()
+    if row is None:
+        raise StrikeNotFound("No strike with this id.")
+    values = row._asdict()
+    platform_id: UUID = values.pop("platform_id")
+    return platform_id, Strike(**values)
+
+
+def claimant_of(case: Case) -> UUID:
+    """Return the member who made the claim.
+
+    Raises:
+        StrikeInvalid: nobody did: it was opened by silence, a flag or a provider.
+    """
+    if case.claimant is None:
+        raise StrikeInvalid("No member made a claim here.")
+    return case.payer_id if case.claimant is Side.PAYER else case.payee_id
+
+
+def lift(
+    connection: Connection, platform_id: UUID, strike_id: UUID, now: datetime, by_id: UUID
+) -> bool:
+    """Take a strike back, such as after an appeal; return whether it stood. ``by_id``: who does."""
+    values = {"platform_id": platform_id, "id": strike_id, "now": now, "by_id": by_id}
     return connection.execute(_LIFT, values).rowcount == 1
 
 

@@ -44,6 +44,8 @@ PREFIXES: Final = {
     "mediator": "md",
     "pool": "mpl",
     "tie": "tie",
+    "redecision": "rdn",
+    "strike": "stk",
     "sign_in_session": "sis",
     "case": "cs",
     "offer": "of",

@@ -314,13 +314,17 @@ CREATE TABLE disputes.strike (
     at          timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     lifted_at   timestamptz,
+    lifted_by_id uuid,
     CONSTRAINT pk_strike PRIMARY KEY (platform_id, id),
     CONSTRAINT uq_strike_case UNIQUE (platform_id, case_id, member_id),
     CONSTRAINT fk_strike_platform_id_case_id
         FOREIGN KEY (platform_id, case_id) REFERENCES disputes.case (platform_id, id),
     CONSTRAINT fk_strike_by_id FOREIGN KEY (by_id) REFERENCES disputes.mediator (id),
+    CONSTRAINT fk_strike_lifted_by_id
+        FOREIGN KEY (lifted_by_id) REFERENCES disputes.mediator (id),
+    CONSTRAINT ck_strike_lifted CHECK ((lifted_at IS NULL) = (lifted_by_id IS NULL)),
     CONSTRAINT ck_strike_expires_at CHECK (expires_at > at)
 );
 CREATE INDEX ix_strike_member_id ON disputes.strike (platform_id, member_id, at);
 CALL service.make_tenant_table('disputes.strike', 'SELECT, INSERT');
-GRANT UPDATE (lifted_at) ON disputes.strike TO tierce_runtime, tierce_system;
+GRANT UPDATE (lifted_at, lifted_by_id) ON disputes.strike TO tierce_runtime, tierce_system;

@@ -145,6 +145,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     redecisions.AlreadyRedecided: 409,
     strikes.CoolDown: 409,
     strikes.StrikeInvalid: 422,
+    strikes.StrikeNotFound: 404,
     outcomes.SplitInvalid: 422,
     reasons.UnknownReason: 422,
     members.MemberErased: 409,

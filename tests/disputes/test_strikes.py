@@ -101,8 +101,8 @@ def test_a_strike_that_is_lifted_counts_no_more_and_stays_on_record(people: Peop
         struck(people, by, member, NOW - DAY)
     with people.inside() as connection:
         first = strikes.of_member(connection, people.platform_id, member)[0]
-        assert strikes.lift(connection, people.platform_id, first.id, NOW)
-        assert not strikes.lift(connection, people.platform_id, first.id, NOW)
+        assert strikes.lift(connection, people.platform_id, first.id, NOW, first.by_id)
+        assert not strikes.lift(connection, people.platform_id, first.id, NOW, first.by_id)
         assert strikes.count(connection, people.platform_id, member, NOW) == 2
         assert strikes.count(connection, people.platform_id, member, NOW - HOUR) == 3
         assert len(strikes.of_member(connection, people.platform_id, member)) == 3

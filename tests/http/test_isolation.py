@@ -79,6 +79,18 @@ OPERATOR: Final = {
 #: A mediator's own, by the token of their session: no key of a platform opens them.
 MEDIATOR: Final = {
     "get_own_mediator",
+    "get_own_profile",
+    "change_own_profile",
+    "get_own_statistics",
+    "list_own_interests",
+    "declare_interest",
+    "end_own_interest",
+    "list_redecisions",
+    "get_redecision",
+    "decide_again",
+    "give_strike",
+    "list_strikes",
+    "lift_strike",
     "list_evidence_of_own_case",
     "get_evidence_file_of_own_case",
     "ask_for_evidence",
@@ -139,6 +151,10 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
         "languages": ["fr"],
     },
     "change_mediator": lambda _m: {"name": "x"},
+    "change_own_profile": lambda _m: {"languages": ["br"]},
+    "declare_interest": lambda _m: {"platform": encode("platform", uuid7())},
+    "decide_again": lambda _m: {"outcome": "to_payer", "reasons": "x" * 100},
+    "give_strike": lambda _m: {"reason": "extortion"},
     "create_pool": lambda _m: {"name": "x"},
     "create_mediator_tie": lambda _m: {"kind": "staff"},
     "create_own_mediator_tie": lambda m: {
@@ -463,7 +479,7 @@ def test_no_address_opens_without_a_credential_or_with_a_wrong_one(
     anonymous: Api, server: Server, operation: str, method: str, path: str, takes_body: bool
 ) -> None:
     ids = {name: encode(name, uuid7()) for name in _NAMED}
-    others = ("api_key", "platform", "mediator", "pool")
+    others = ("api_key", "platform", "mediator", "pool", "redecision", "strike")
     ids |= {name: encode(name, uuid7()) for name in others}
     address = path.format(**ids, unit="EUR", account="platform:fees")
     for caller in (anonymous, Api(server, "tk_sandbox_nobody"), Api(server, "a.b.c")):
