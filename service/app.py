@@ -115,6 +115,7 @@ ROUTERS = (
     desk_reviews_pages.router,
     desk_case_pages.router,
     desk_steps_pages.router,
+    desk_door_pages.nowhere,
     office_pages.router,
     office_exchanges.router,
     office_people.router,

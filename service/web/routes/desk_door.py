@@ -19,6 +19,8 @@ from service.web.desk.frame import Frame
 from service.web.render import HEADERS
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
+#: After every other page of the desk.
+nowhere = APIRouter(prefix="/desk", include_in_schema=False)
 
 _LONGEST: Final = 200
 _LONGEST_URI: Final = 600
@@ -185,3 +187,10 @@ def _square(
 def _digits(code: str) -> str:
     """Return a code without the spaces that people write in it."""
     return "".join(code.split())[:_LONGEST]
+
+
+@nowhere.get("/{rest:path}", operation_id="desk_nowhere")
+async def show_nowhere(request: Request) -> Response:
+    """Say to people, in words, that there is nothing at an address."""
+    seen = await door.look(request)
+    return seen if isinstance(seen, Response) else door.gone(seen, "unknown", 404)

@@ -246,6 +246,13 @@ def test_the_language_is_the_mediators_own_or_the_one_they_chose_for_the_desk(jo
     assert '<html lang="en">' in browser.read("/desk/inbox?lang=xx")
 
 
+@pytest.mark.parametrize("path", ["/desk/nothing", "/desk/", "/desk/cases", "/desk/cases/a/b/c"])
+def test_an_address_without_a_page_says_so_in_words(join: Join, path: str) -> None:
+    answer = join().browser.get(path)
+    assert answer.status_code == 404
+    assert "Il n'y a rien ici" in text_of(answer.text)
+
+
 def test_pages_are_never_kept_and_run_nothing_but_our_own_scripts(join: Join) -> None:
     answer = join().browser.get("/desk/queue")
     assert answer.headers["cache-control"] == "no-store"
