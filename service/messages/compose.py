@@ -7,6 +7,7 @@ and the two parts cannot come to say different things.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from typing import Any, Final
 from service.messages.words import catalogue, fill, pages, paragraphs
 
 _LONGEST_SUBJECT: Final = 200
+#: What a subject has none of; the spaces that never break stay.
+_BREAKS: Final = re.compile(r"[ \t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]+")
 #: How the names of templates about a case begin; they stand in ``cases.toml``, the others in
 #: ``messages.toml``.
 CASE: Final = "case_"
@@ -55,7 +58,7 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
     about_case = template.startswith(CASE)
     said = catalogue(locale, "cases" if about_case else "messages")[template]
     words = catalogue(locale, "words")
-    subject = " ".join(fill(said["subject"], variables).split())[:_LONGEST_SUBJECT]
+    subject = _BREAKS.sub(" ", fill(said["subject"], variables).strip())[:_LONGEST_SUBJECT]
     named = "greeting" if variables["name"] else "greeting_unnamed"
     written = paragraphs(fill(said["text"], variables))
     if about_case:

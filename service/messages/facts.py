@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from ledger import units
+from ledger.units import Unit
 from service.exchanges import queries
 from service.exchanges.deadlines import deadlines, decide_by
 from service.exchanges.kinds import LegRole, Role, shows_code
@@ -62,6 +63,7 @@ def variables(
         "enters_code": False,
         "confirmed": False,
         "task": None,
+        **_goods(recipient.locale, {}),
         **case_facts.NOTHING,
     }
     if exchange_id is not None:
@@ -104,7 +106,15 @@ def of_exchange(
         "confirmed": exchange.current is not None
         and exchange.current.confirmed_by(role) is not None,
         "task": _task(exchange, facts, name, locale),
+        **_goods(locale, all_units),
     }
+
+
+def _goods(locale: str, used: Mapping[str, Unit]) -> dict[str, str]:
+    """Return what is paid, in a word: nobody calls the hours of a community money."""
+    kind = "units" if any(unit.community for unit in used.values()) else "money"
+    said: str = words.catalogue(locale, "words")["goods"][kind]
+    return {"goods": said, "Goods": said[0].upper() + said[1:]}
 
 
 def due_at(exchange: Exchange, facts: Mapping[str, Any]) -> datetime | None:

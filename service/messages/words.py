@@ -59,13 +59,14 @@ def _typeset(found: Any, locale: str) -> Any:
     return typeset(found, locale) if isinstance(found, str) else found
 
 
-#: Where French joins a sign to its word: by a space that never breaks and is narrow.
+#: Where French joins a sign to its word, as Breton does with quotation marks: by a space that never
+#: breaks and is narrow.
 _JOINED: Final = re.compile(r" (?=[;:!?»])|(?<=«) ")
 
 
 def typeset(said: str, locale: str) -> str:
     """Return our own words as printers of the language set them (Lexique de l'Imprimerie)."""
-    return _JOINED.sub("\u202f", said) if locale == "fr" else said
+    return _JOINED.sub("\u202f", said) if locale in {"fr", "br"} else said
 
 
 def fill(template: str, variables: Mapping[str, Any]) -> str:

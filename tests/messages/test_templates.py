@@ -34,6 +34,8 @@ FULL: Final[dict[str, Any]] = {
     "enters_code": True,
     "confirmed": True,
     "task": "payer",
+    "goods": "l'argent",
+    "Goods": "L'argent",
     "cause": "claim",
     "claim": "Cela est arrivé abîmé",
     "disputed": "65,00 €",
@@ -61,6 +63,8 @@ BARE: Final[dict[str, Any]] = {
     "confirmed": False,
     "checkpoint": "la remise",
     "task": "payer",
+    "goods": "ce qui est payé",
+    "Goods": "Ce qui est payé",
     "cause": "silence",
     "claim": "Personne ne répond",
     "disputed": "65,00 €",
@@ -242,3 +246,17 @@ def test_every_event_that_is_told_is_one_that_can_happen() -> None:
     assert set(RULES) <= set(catalogue.TYPES)
     assert "message.bounced" in catalogue.TYPES
     assert "message.bounced" not in RULES  # who cannot be reached is not told of it
+
+
+@pytest.mark.parametrize("locale", ["fr", "br"])
+def test_quotation_marks_never_part_from_what_they_hold(locale: str) -> None:
+    written = compose("payment_received", locale, FULL, URL)
+    assert "«\u202fUn vélo\u202f»" in written.plain
+    for said in (written.subject, written.plain):
+        assert not re.search(r"« | »", said)
+
+
+def test_french_signs_stand_behind_a_narrow_space_that_does_not_break() -> None:
+    for template in TEMPLATES:
+        said = compose(template, "fr", {**FULL, "asked": "Où"}, URL).plain
+        assert not re.search(r"[^\d] [;!?»]|\w :(?!//)", said), said

@@ -40,10 +40,10 @@ def test_a_sale_tells_each_side_what_concerns_it_once(street: Street, office: Po
     assert len(office.got) == len(street.messages()) == 9
     to_payer = [got for got in office.got if got.recipient == street.email(street.payer)]
     assert [got.mail["Subject"] for got in to_payer] == [
-        "Yann vous propose un échange : A test",
-        "À payer : « A test »",
-        "Votre paiement est protégé : « A test »",
-        "Échange terminé : « A test »",
+        "Yann vous propose un échange\u202f: A test",
+        "À payer\u202f: «\u202fA test\u202f»",
+        "Votre paiement est protégé\u202f: «\u202fA test\u202f»",
+        "Échange terminé\u202f: «\u202fA test\u202f»",
     ]
     assert "Vous paierez 65,00\xa0€." in to_payer[0].text()
     assert all(got.sender.startswith("bounces+") for got in office.got)
@@ -71,6 +71,18 @@ def test_a_gift_speaks_of_no_money(street: Street, office: PostOffice) -> None:
     assert street.told(street.payee) == ["agreed"]
     assert "payer" not in said
     assert "€" not in said
+
+
+def test_the_units_of_a_community_are_not_called_money(street: Street, office: PostOffice) -> None:
+    exchange = street.propose(street.draft("sale", [("price", 200, "HOURS")]), agreed=False)
+    street.tell()
+    street.step(exchange, "agree", Role.PAYER, terms_hash=exchange.terms_hash)
+    street.tell()
+    street.funded(exchange)
+    street.tell()
+    said = " ".join(got.text() for got in office.got)
+    assert "argent" not in said
+    assert "Ce qui est payé reste protégé" in said
 
 
 def test_an_event_taken_again_makes_nothing_twice(street: Street) -> None:
