@@ -16,8 +16,10 @@ from playwright.sync_api import sync_playwright
 from sqlalchemy import Engine
 
 from disputes import mediators
+from disputes.model import Cause
 from service.app import create_app
 from service.config import Settings
+from service.ids import decode, encode
 from tests.disputes.people import People
 from tests.http.claimed import PRESSURED, Claimed, claim
 from tests.http.client import Api, Server
@@ -92,6 +94,24 @@ def more_deals(paid: Deal, engine: Engine) -> Callable[[int], list[Deal]]:
         return made
 
     return make
+
+
+@pytest.fixture
+def silent(
+    join: Join, paid: Deal, more_deals: Callable[[int], list[Deal]]
+) -> tuple[Browser, dict[str, Claimed]]:
+    """Three exchanges in which nobody says a word, and the browser of whoever reviews them."""
+    maud = join(caseload_cap=20).browser
+    deals = [paid, *more_deals(2)]
+    exchanges = [f"/v1/exchanges/{deal.exchange['id']}" for deal in deals]
+    for _ in range(60):  # days, until the clock has brought all of them before somebody
+        paid.api.made("/v1/sandbox/clock/advance", {"by": "P1D"})
+        ids = [paid.api.read(exchange)["case"] for exchange in exchanges]
+        if None not in ids:
+            break
+    cases = [Claimed(deal, decode("case", id_)) for deal, id_ in zip(deals, ids, strict=True)]
+    assert {one.case().cause for one in cases} == {Cause.SILENCE}
+    return maud, {encode("case", one.case_id): one for one in cases}
 
 
 @pytest.fixture(scope="session")

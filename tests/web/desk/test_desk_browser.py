@@ -14,7 +14,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 from disputes.model import Stage
 from tests.disputes import samples
 from tests.http.claimed import Claimed
-from tests.http.desk import PASSWORD
+from tests.http.client import Api
+from tests.http.desk import PASSWORD, invite
+from tests.web.desk.browser import Browser
 from tests.web.desk.conftest import Join, Sitting
 from tests.web.desk.live import Live
 from tests.web.desk.test_desk_cases import WHY, path, split_up
@@ -209,6 +211,63 @@ def test_no_page_has_a_barrier_that_axe_finds(
     assert {
         address: [one["id"] for one in wrong] for address, wrong in found.items() if wrong
     } == {}
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds on a page, where nothing is wider than the screen either."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    return [one["id"] for one in Axe().run(page).response["violations"]]
+
+
+NARROW: Final[Any] = {"width": 320, "height": 640}
+
+
+def test_no_form_has_a_barrier_when_something_is_wrong_or_it_is_read_over(
+    join: Join, pressed: Callable[[], Claimed], opened: Open
+) -> None:
+    maud = join()
+    found = pressed()
+    page = opened(maud, viewport=NARROW)
+    page.goto(f"{path(found)}/do/decide")
+    page.check("#o-split")
+    page.select_option("#reason_code", "facts")
+    page.fill("#text", WHY)
+    page.fill("input[name^='part.']", "40,50")
+    page.click("form.form > .act button")
+    page.wait_for_selector("button[name='sure']")
+    assert barriers(page) == []
+    page.click("button[name='edit']")
+    page.wait_for_selector("form.form")
+    assert barriers(page) == []
+    assert page.input_value("#text").strip() == WHY.strip()
+
+
+def test_no_page_of_an_invitation_has_a_barrier(operator: Api, opened: Open) -> None:
+    page = opened(viewport=NARROW)
+    page.goto(invite(operator)["invitation"]["page"])
+    assert barriers(page) == []
+    page.fill("#password", PASSWORD)
+    page.click("button[type='submit']")
+    page.wait_for_selector(".qr")
+    assert barriers(page) == []
+
+
+def test_short_reviews_have_no_barrier_and_mark_themselves_when_written_in(
+    silent: tuple[Browser, dict[str, Claimed]], opened: Open, live: Live
+) -> None:
+    browser, cases = silent
+    page = opened(viewport=NARROW)
+    page.context.add_cookies(
+        [
+            {"name": name, "value": said, "url": f"{live.url}/desk"}
+            for name, said in browser.cookies.items()
+        ]
+    )
+    page.goto("/desk/reviews")
+    assert barriers(page) == []
+    first = next(iter(cases))
+    page.check(f"[id='{first}.to_payer']")
+    assert page.is_checked(f"[id='{first}.take']")
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (320, 256)])

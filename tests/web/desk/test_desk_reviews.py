@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import pytest
-
-from disputes.model import Cause, Stage
-from service.ids import decode, encode
+from disputes.model import Stage
 from tests.http.claimed import Claimed
-from tests.http.deal import Deal
 from tests.web.desk.browser import Browser, error, hidden, text_of
 from tests.web.desk.conftest import Join
 
@@ -23,22 +18,6 @@ def said(case: str, outcome: str = "to_payer", **more: str) -> dict[str, str]:
     """What is written about one review."""
     fields = {"take": "1", "outcome": outcome, "reason_code": "no_answer", "text": WHY} | more
     return {f"{case}.{name}": value for name, value in fields.items()}
-
-
-@pytest.fixture
-def silent(join: Join, paid: Deal, more_deals: Callable[[int], list[Deal]]) -> Any:
-    """Three exchanges in which nobody says a word, and the browser of whoever reviews them."""
-    maud = join(caseload_cap=20).browser
-    deals = [paid, *more_deals(2)]
-    exchanges = [f"/v1/exchanges/{deal.exchange['id']}" for deal in deals]
-    for _ in range(60):  # days, until the clock has brought all of them before somebody
-        paid.api.made("/v1/sandbox/clock/advance", {"by": "P1D"})
-        ids = [paid.api.read(exchange)["case"] for exchange in exchanges]
-        if None not in ids:
-            break
-    cases = [Claimed(deal, decode("case", id_)) for deal, id_ in zip(deals, ids, strict=True)]
-    assert {one.case().cause for one in cases} == {Cause.SILENCE}
-    return maud, {encode("case", one.case_id): one for one in cases}
 
 
 def test_each_is_laid_out_and_those_that_are_marked_are_decided(
