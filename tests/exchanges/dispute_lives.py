@@ -146,10 +146,11 @@ class DisputeLives:
         draft = ClaimDraft(reason, tuple(parts), parts, answers, "", random.random() < 0.2)
         if not self._take(life, "claim", side, claim=draft) or not parts:
             return
-        exchange = self.world.exchange(life.exchange_id)
-        made = {leg.id: leg.amount for leg in exchange.legs if leg.id not in life.legs}
-        disputed = life.divide(parts, made)
-        assert {leg.id: leg.amount for leg in exchange.legs if leg.disputed} == disputed
+        legs = self.world.exchange(life.exchange_id).legs
+        disputed = life.divide(
+            parts, {leg.id: leg.amount for leg in legs if leg.id not in life.legs}
+        )
+        assert {leg.id: leg.amount for leg in legs if leg.disputed} == disputed
         if side is Side.PAYEE:  # nobody disputes that the rest of a deposit goes home
             cut = set(parts) - set(disputed)
             life.decided |= {leg: 0 for leg in cut if life.legs[leg][0] == "deposit"}
@@ -220,7 +221,7 @@ class DisputeLives:
         if step == "make_offer":
             dispute.offer = word
         elif step in {"appeal", "challenge"}:
-            dispute.votes = []
+            dispute.votes = {}
         elif step == "accept_offer" and dispute.offer is not None and dispute.offer.extra:
             by, hours = dispute.offer.extra
             life.beside += hours if by == "payee" else -hours
@@ -247,8 +248,8 @@ class DisputeLives:
         elif step == "decide":
             dispute.ruling = word
         elif step == "vote" and word is not None:
-            dispute.panel = len(people)
-            dispute.votes.append(word)
+            dispute.panel = int(case.file["panel"])
+            dispute.votes[who] = word
 
     def _decline(self, case: Case, who: UUID) -> None:
         seed, world = self.random.randbytes(32), self.world
@@ -307,8 +308,7 @@ class DisputeLives:
     def look(self) -> None:
         """Look at every exchange and case, and tell the oracle which cases there are."""
         self.court.fire()
-        self.open = []
-        platform_id = self.world.platform_id
+        self.open, platform_id = [], self.world.platform_id
         with self.court.people.inside() as connection:
             subjects = [life.exchange_id for life in self.lives]
             self.exchanges = exchanges.load(connection, platform_id, subjects, lock=False)
@@ -341,6 +341,9 @@ class DisputeLives:
             limits = [case.due_at] + [case.decide_by] * (case.stage in _BEFORE_THE_LIMIT)
             assert min(limits) > self.world.now, "it waits for a time that is over"
             self.open.append((life, case))
+            if case.appeal is not None:  # whoever left took their vote with them
+                stay = set(dispute.votes) & set(case.appeal.panel)
+                dispute.votes = {one: dispute.votes[one] for one in stay}
         elif not dispute.closed:
             dispute.closed = True
             said = [one.type for one in journal.read(connection, case.platform_id, case.id)]

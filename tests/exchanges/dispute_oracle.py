@@ -71,7 +71,8 @@ class Dispute:
     offer: Word | None = None
     proposal: Word | None = None
     ruling: Word | None = None
-    votes: list[Word] = field(default_factory=list)
+    votes: dict[UUID, Word] = field(default_factory=dict)
+    #: How many are to hear an appeal, whether they are all there or not.
     panel: int = 1
     closed: bool = False
 
@@ -98,9 +99,9 @@ class Dispute:
         """What more than half of the panel said alike, or the decision that was there."""
         said = Counter(
             (one.outcome, tuple(sorted(one.shares(self.lines, self.reason).items())))
-            for one in self.votes
+            for one in self.votes.values()
         )
-        for word in self.votes:
+        for word in self.votes.values():
             key = (word.outcome, tuple(sorted(word.shares(self.lines, self.reason).items())))
             if 2 * said[key] > self.panel:
                 return word
