@@ -67,6 +67,7 @@ from service.web.routes import member as member_pages
 from service.web.routes import office as office_pages
 from service.web.routes import office_exchanges, office_machines, office_people
 from service.web.routes import pay as pay_pages
+from service.web.routes import problem as problem_pages
 from service.web.routes import sandbox as sandbox_pages
 from service.web.routes import static as static_pages
 
@@ -109,6 +110,7 @@ ROUTERS = (
     static_pages.router,
     member_pages.router,
     pay_pages.router,
+    problem_pages.router,
     sandbox_pages.router,
     desk_door_pages.router,
     desk_queue_pages.router,

@@ -23,7 +23,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/|/desk/invitations/)[^/]*")
 _CLOSE: Final = (b"connection", b"close")
 #: Where a body is a file.
-_FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files")
+_FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files|/l/[^/]+/case/evidence")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NUL: Final = re.compile(rb"%00|\x00")
 #: An API answers programs: nothing of it is to be framed, sniffed, cached or run.

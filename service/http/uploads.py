@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,15 @@ async def receive(request: Request, files: Files, check: Callable[[str], None]) 
             body.write(piece)
         body.seek(0)
         return await _in(_DECODING, lambda: _keep(body, files, check))
+
+
+async def keep(content: bytes, files: Files, check: Callable[[str], None]) -> Upload:
+    """Make a file that came in a form safe and store it, as :func:`receive` does.
+
+    Raises:
+        Refusal: as :func:`receive` says.
+    """
+    return await _in(_DECODING, lambda: _keep(io.BytesIO(content), files, check))
 
 
 async def ensure(upload: Upload, files: Files) -> None:

@@ -137,6 +137,7 @@ def _held(scene: Scene, found: Todo) -> None:
     exchange, say = scene.exchange, scene.say
     if exchange.case_id is not None:
         found.lines.append(say("todo.case"))
+        found.buttons.append(Button(scene.link("/case"), say("button.case"), link=True))
     elif exchange.state is State.IN_REVIEW:
         found.lines.append(say("todo.review"))
     point = exchange.current
@@ -180,7 +181,11 @@ def _review(scene: Scene, step: str, *, main: bool = False) -> Button:
 def elsewhere(scene: Scene) -> list[Button]:
     """Return what can be done besides, each with a page that says first what it means."""
     steps = ("cancel", "propose_cancellation")
-    return [_review(scene, step) for step in steps if step in scene.actions]
+    found = [_review(scene, step) for step in steps if step in scene.actions]
+    if "claim" in scene.actions:
+        there = Button(scene.link("/problem"), scene.say("button.problem"), link=True, main=False)
+        found.append(there)
+    return found
 
 
 def by_when(scene: Scene) -> list[str]:
