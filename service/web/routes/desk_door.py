@@ -91,6 +91,13 @@ async def stay(request: Request) -> Response:
     return seen.go(door.local(form.get("to", "")))
 
 
+@router.get("/stay", operation_id="desk_leave_stay")
+async def leave_stay(request: Request) -> Response:
+    """Lead to the queue: the address was asked for without its button."""
+    seen = await door.look(request)
+    return seen if isinstance(seen, Response) else seen.go("/desk/queue")
+
+
 @router.get("/account", operation_id="desk_account_page")
 async def account_page(request: Request, done: str = "") -> Response:
     """Show who is signed in, and let them change their password."""

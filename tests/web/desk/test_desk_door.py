@@ -246,6 +246,17 @@ def test_the_language_is_the_mediators_own_or_the_one_they_chose_for_the_desk(jo
     assert '<html lang="en">' in browser.read("/desk/inbox?lang=xx")
 
 
+def test_staying_leads_back_to_where_one_was_and_never_elsewhere(join: Join) -> None:
+    browser = join().browser
+    for to, leads in (
+        ("/desk/inbox?x=1", "/desk/inbox?x=1"),
+        ("https://evil.example/", "/desk/queue"),
+        ("", "/desk/queue"),
+    ):
+        assert browser.post("/desk/stay", {"to": to}).headers["location"] == leads
+    assert browser.get("/desk/stay").headers["location"] == "/desk/queue"
+
+
 @pytest.mark.parametrize("path", ["/desk/nothing", "/desk/", "/desk/cases", "/desk/cases/a/b/c"])
 def test_an_address_without_a_page_says_so_in_words(join: Join, path: str) -> None:
     answer = join().browser.get(path)
