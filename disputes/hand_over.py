@@ -145,6 +145,8 @@ def draw_again(
     moves = []
     for case in store.load(connection, platform_id, ids, lock=True).values():
         part, how_many = part_of(case)
+        if part is Part.PANEL and case.appeal is not None:  # those who sit on it stay
+            how_many -= len(case.appeal.panel)
         try:
             people = draw.draw(connection, case, part, new_seed(), now, how_many)
         except NobodyEligible:

@@ -90,7 +90,8 @@ class Ticket:
 WAITS: Final = (
     "((c.stage IN ('mediation', 'decision') AND c.mediator_id IS NULL) "
     "OR (c.stage = 'second_look' AND c.second_id IS NULL) "
-    "OR (c.stage = 'appeal' AND jsonb_array_length(c.appeal->'panel') = 0))"
+    "OR (c.stage = 'appeal' AND jsonb_array_length(c.appeal->'panel') "
+    "< coalesce(CAST(c.file->>'panel' AS integer), 1)))"
 )
 _SERVED: Final = (
     "c.platform_id IN (SELECT p.platform_id FROM disputes.pool_platform AS p "
@@ -101,6 +102,11 @@ _UNTIED: Final = (
     "NOT EXISTS (SELECT FROM disputes.tie AS t WHERE t.mediator_id = :mediator_id "
     "AND t.ended_at IS NULL AND t.platform_id = c.platform_id "
     "AND (t.member_id IS NULL OR t.member_id IN (c.payer_id, c.payee_id)))"
+)
+#: Whoever is to decide a case again does not read, as its supervisor, what was decided.
+_NOT_AGAIN: Final = (
+    "NOT EXISTS (SELECT FROM disputes.redecision AS r WHERE r.mediator_id = :mediator_id "
+    "AND r.platform_id = c.platform_id AND r.case_id = c.id AND r.decided_at IS NULL)"
 )
 _OF: Final = {
     Whose.MINE: "a.id IS NOT NULL",
@@ -246,7 +252,7 @@ def supervised(connection: Connection, mediator_id: UUID, case_id: UUID) -> UUID
     _check_supervisor(connection, mediator_id)
     query = text(
         "SELECT c.platform_id FROM disputes.case AS c "  # noqa: S608 - our own conditions
-        f"WHERE c.id = :case_id AND {_SERVED} AND {_UNTIED}"
+        f"WHERE c.id = :case_id AND {_SERVED} AND {_UNTIED} AND {_NOT_AGAIN}"
     )
     values = {"mediator_id": mediator_id, "case_id": case_id}
     found: UUID | None = connection.execute(query, values).scalar_one_or_none()

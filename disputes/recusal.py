@@ -75,7 +75,7 @@ class Candidate:
     caseload: int
     away_until: datetime | None = None
     ties: tuple[Tie, ...] = ()
-    #: Was given another case in which one of the two sides was a side.
+    #: Was on another case, in the last 24 months, in which one of the two sides was a side.
     met: bool = False
     #: Was given this case before, or decides it again without knowing the decision.
     was_here: bool = False
@@ -148,7 +148,7 @@ def has_an_interest(question: Question) -> bool:
 
 
 def has_met_a_side(question: Question) -> bool:
-    """Was given an earlier case of one of the sides."""
+    """Was on an earlier case of one of the sides, in the last 24 months."""
     return question.candidate.met
 
 

@@ -180,8 +180,10 @@ def vote(case: Case, command: Command, now: datetime) -> Move:
     votes = {**appeal.votes, command.mediator_id: _ruling(case, command, now)}
     voted = replace(case, appeal=replace(appeal, votes=votes))
     move = Move(voted, [Entry("appeal_vote", actor_of(case, command))])
-    agreed = _majority(appeal.panel, votes)
-    if agreed is None and len(votes) < len(appeal.panel):
+    # A seat that is empty for now is drawn again: the others alone do not outvote it.
+    seats = max(len(appeal.panel), int(case.file.get("panel", 1)))
+    agreed = _majority(seats, votes)
+    if agreed is None and len(votes) < seats:
         return move
     ruling = agreed or case.ruling
     assert ruling is not None
@@ -202,10 +204,10 @@ def _same(one: Ruling, other: Ruling) -> bool:
     return (one.outcome, dict(one.to_payee)) == (other.outcome, dict(other.to_payee))
 
 
-def _majority(panel: tuple[UUID, ...], votes: Mapping[UUID, Ruling]) -> Ruling | None:
-    """Return what more than half of the panel decide alike; without one the decision stands."""
+def _majority(seats: int, votes: Mapping[UUID, Ruling]) -> Ruling | None:
+    """Return what more than half of the seats decide alike; without one the decision stands."""
     for vote in votes.values():
-        if sum(_same(vote, other) for other in votes.values()) * 2 > len(panel):
+        if sum(_same(vote, other) for other in votes.values()) * 2 > seats:
             return vote
     return None
 

@@ -152,7 +152,8 @@ GRANT UPDATE (ended_at, ended_why) ON disputes.assignment TO tierce_runtime, tie
 CREATE INDEX ix_case_waits ON disputes.case (due_at, id)
     WHERE ((stage IN ('mediation', 'decision') AND mediator_id IS NULL)
         OR (stage = 'second_look' AND second_id IS NULL)
-        OR (stage = 'appeal' AND jsonb_array_length(appeal->'panel') = 0));
+        OR (stage = 'appeal' AND jsonb_array_length(appeal->'panel')
+            < coalesce(CAST(file->>'panel' AS integer), 1)));
 
 -- An assignment ends once.
 CREATE FUNCTION disputes.keep_assignment() RETURNS trigger
@@ -203,6 +204,7 @@ BEGIN
                      JOIN disputes.case c ON c.platform_id = a.platform_id AND c.id = a.case_id
                     WHERE a.mediator_id = m.id AND a.platform_id = p_platform
                       AND a.case_id <> p_case
+                      AND (a.ended_at IS NULL OR a.ended_at > p_now - interval '24 months')
                       AND (c.payer_id IN (p_payer, p_payee) OR c.payee_id IN (p_payer, p_payee))),
            EXISTS (SELECT FROM disputes.assignment a
                     WHERE a.mediator_id = m.id AND a.platform_id = p_platform

@@ -292,6 +292,38 @@ def test_a_panel_that_does_not_agree_leaves_the_decision_as_it_stands() -> None:
     assert appealed.settlement == {line: 6_500}
 
 
+def test_two_of_three_who_differ_wait_for_the_third_whose_seat_is_empty_for_now() -> None:
+    case = decided()
+    appealed = step(
+        case, "appeal", case.stage_since, member_id=PAYER, text="…", reason_code="procedure"
+    )
+    assert appealed.appeal is not None
+    panel = appealed.appeal.panel
+    left = replace(appealed.appeal, panel=panel[:2])
+    appealed = replace(appealed, appeal=left, file={**appealed.file, "panel": 3})
+    line = appealed.lines[0].id
+
+    def word(by: UUID, to_payee: int) -> Case:
+        return step(
+            appealed,
+            "vote",
+            appealed.stage_since,
+            mediator_id=by,
+            outcome=Outcome.SPLIT,
+            split={line: to_payee},
+            reason_code="evidence",
+            text=REASONS_TEXT,
+        )
+
+    appealed = word(panel[0], 1_000)
+    appealed = word(panel[1], 2_000)
+    assert (appealed.stage, appealed.settlement) == (Stage.APPEAL, None)
+    assert appealed.appeal is not None
+    appealed = replace(appealed, appeal=replace(appealed.appeal, panel=panel))
+    appealed = word(panel[2], 2_000)
+    assert (appealed.stage, appealed.settlement) == (Stage.CLOSED, {line: 2_000})
+
+
 @pytest.mark.parametrize("outcome", [Outcome.CANNOT_DECIDE, Outcome.NO_SHOW_PAYEE])
 def test_an_unusual_outcome_is_read_by_a_second_before_it_is_told(outcome: Outcome) -> None:
     case = decided(outcome)

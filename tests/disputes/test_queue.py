@@ -227,6 +227,36 @@ def test_one_of_a_panel_who_declines_leaves_the_others_and_their_votes(people: P
     assert moved.appeal.panel == (*drawn[1:], *(one for one in four if one not in drawn))
 
 
+def test_a_seat_of_a_panel_that_nobody_could_take_is_drawn_as_soon_as_somebody_can(
+    people: People,
+) -> None:
+    for _ in range(3):
+        people.join()
+    case = people.opened(stage=Stage.APPEAL, appeal=Appeal(Side.PAYEE, "procedure", "", NOW))
+    with people.inside() as connection:
+        drawn = draw.draw(connection, case, "panel", SEED, NOW, 3)
+    assert case.appeal is not None
+    voted = {drawn[1]: a_ruling(case, drawn[1])}
+    case = people.changed(case, appeal=replace(case.appeal, panel=drawn, votes=voted))
+    with people.inside() as connection:
+        assert queue.waiting(connection, 10, [people.platform_id]) == []
+        left = hand_over.decline(connection, case.platform_id, case.id, drawn[0], "ill", SEED, NOW)
+    assert left.appeal is not None
+    assert left.appeal.panel == drawn[1:]
+    with people.inside() as connection:
+        waiting = queue.waiting(connection, 10, [people.platform_id])
+        assert waiting == [(people.platform_id, case.id)]
+        assert hand_over.draw_again(connection, people.platform_id, lambda: SEED, NOW, 10) == []
+    late = people.join()
+    people.join(roles=frozenset({"operator"}))
+    with people.inside() as connection:
+        (seated,) = hand_over.draw_again(connection, people.platform_id, lambda: SEED, NOW, 10)
+        assert queue.waiting(connection, 10, [people.platform_id]) == []
+    assert seated.appeal is not None
+    assert seated.appeal.panel == (*drawn[1:], late)
+    assert seated.appeal.votes.keys() == voted.keys(), "a word that was given stands"
+
+
 def test_only_who_has_the_case_declines_it_and_says_why(people: People) -> None:
     one, stranger = people.join(), people.join()
     case = people.opened()

@@ -118,8 +118,18 @@ def test_an_earlier_case_of_a_side_keeps_off_also_when_they_were_on_the_other_si
     known = first.payer_id if side is Side.PAYER else first.payee_id
     place = "payee_id" if swapped else "payer_id"
     again = people.opened(a_case(people.platform_id, **{place: known}))
-    assert why_not(people, one, again, now_later=400) == ["earlier_case"]
+    assert why_not(people, one, again, now_later=729) == ["earlier_case"]
+    assert why_not(people, one, again, now_later=735) == [], "24 months after they were done"
     assert why_not(people, one, people.opened()) == []
+
+
+def test_an_earlier_case_that_goes_on_keeps_off_for_as_long_as_it_does(people: People) -> None:
+    one = people.join()
+    first = people.opened()
+    with people.inside() as connection:
+        assert draw.draw(connection, first, "mediator", SEED, NOW) == (one,)
+    again = people.opened(a_case(people.platform_id, payee_id=first.payer_id))
+    assert why_not(people, one, again, now_later=1_500) == ["earlier_case"]
 
 
 def test_whoever_was_on_the_case_never_comes_back_even_if_the_case_forgot_them(

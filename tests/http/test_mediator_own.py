@@ -189,6 +189,20 @@ def test_a_decision_is_made_again_blind_once_and_counts_for_the_first(
     assert (case.read(), case.shares()) == (before, [(None, None)]), "nothing moves by it"
 
 
+def test_a_supervisor_who_is_to_decide_again_does_not_read_the_decision_first(
+    paid: Deal, bench: Bench
+) -> None:
+    me, _ = bench.join()
+    case = decided(paid, me)
+    boss, _ = bench.join(roles=["mediator", "supervisor"])
+    assert boss.read(desk_path(case))["ruling"] is not None
+    sampled(bench, case)
+    problem(boss.get(desk_path(case)), 404, "case_not_found")
+    (one,) = boss.read(REDECISIONS)["data"]
+    boss.made(f"{REDECISIONS}/{one['id']}/decide", {"outcome": "to_payer", "reasons": WHY})
+    assert boss.read(desk_path(case))["ruling"] is not None
+
+
 def test_figures_are_one_s_own(paid: Deal, bench: Bench) -> None:
     me, _ = bench.join()
     decided(paid, me)
