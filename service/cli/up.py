@@ -169,6 +169,8 @@ Tierce is up. Ctrl-C stops it; the data stay in {home}.
   demo platform  {platform}
   sandbox key    {key}
   operator key   in {home}/secrets/operator.key
+  office         {url}/office (with the sandbox key)
+  mediators      {url}/desk (two of the demo's own: {home}/secrets/demo-neutrals.json)
   mailbox        {mailbox}
   metrics        {url}/metrics (with the operator key); the worker's {metrics}
   logs           {home}/log/
