@@ -22,7 +22,7 @@ from service.events import deliveries
 from service.events.guard import Guard
 from service.exchanges import case_clocks, case_rounds, desk, evidence_sweep, sweep, timers
 from service.log import configure
-from service.messages import channels, make, send
+from service.messages import channels, make, mediator_mail, send
 from service.operations import outages, proofs, retention, tasks
 from service.payments import poll
 from service.sandbox import passing
@@ -173,6 +173,7 @@ def tell_members() -> None:
     wake.begin(_broker(), wake.MESSAGES)
     make.make(_engine(), now())
     send.run(_engine(), _channels(), now())
+    mediator_mail.run(_engine(), _channels(), now())
 
 
 @app.task(name=wake.CUT)

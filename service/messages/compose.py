@@ -74,7 +74,13 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
         "careful": words["careful"],
         "footer": fill(words["footer"], variables),
     }
-    return Written(subject, _plain(parts), pages.get_template("message.html").render(parts))
+    return assembled(parts)
+
+
+def assembled(parts: Mapping[str, Any]) -> Written:
+    """Return both forms of a message from its parts, which say the same in each."""
+    html = pages.get_template("message.html").render(parts)
+    return Written(parts["subject"], _plain(parts), html)
 
 
 def _plain(parts: Mapping[str, Any]) -> str:

@@ -138,7 +138,7 @@ def test_the_languages_have_the_same_templates_and_words(locale: str) -> None:
     assert sorted(every) == list(TEMPLATES)
     for template, said in every.items():
         assert sorted(said) == ["button", "subject", "text"], template
-    for name in ("words",):
+    for name in ("words", "mediators"):
         assert _shape(words.catalogue(locale, name)) == _shape(words.catalogue("fr", name))
 
 
@@ -147,7 +147,7 @@ def _shape(found: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "locale"), list(product(("messages", "cases", "words"), ("fr", "br")))
+    ("name", "locale"), list(product(("messages", "cases", "words", "mediators"), ("fr", "br")))
 )
 def test_no_english_is_left_in_french_or_breton(name: str, locale: str) -> None:
     file = words._FOLDER / locale / f"{name}.toml"
@@ -164,7 +164,7 @@ def _texts(found: Any) -> list[str]:
 
 @pytest.mark.parametrize("locale", words.LOCALES)
 def test_members_never_read_the_lawyers_word_for_it(locale: str) -> None:
-    for name in ("messages", "cases", "words"):
+    for name in ("messages", "cases", "words", "mediators"):
         said = (words._FOLDER / locale / f"{name}.toml").read_text(encoding="utf-8").lower()
         for word in ("séquestre", "sequestre", "escrow", "sekestr"):
             assert word not in said
