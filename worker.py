@@ -20,7 +20,15 @@ from service.clock import now
 from service.config import settings
 from service.events import deliveries
 from service.events.guard import Guard
-from service.exchanges import case_clocks, case_rounds, desk, evidence_sweep, sweep, timers
+from service.exchanges import (
+    case_clocks,
+    case_reminders,
+    case_rounds,
+    desk,
+    evidence_sweep,
+    sweep,
+    timers,
+)
 from service.log import configure
 from service.messages import channels, make, mediator_mail, send
 from service.operations import outages, proofs, retention, tasks
@@ -42,6 +50,8 @@ app: Final = wake.make_queue(
         "timers": {"task": wake.TIMERS, "schedule": 2.0, "options": {"expires": 2.0}},
         "cases": {"task": wake.CASES, "schedule": 2.0, "options": {"expires": 2.0}},
         "draw": {"task": wake.DRAW, "schedule": 15.0, "options": {"expires": 15.0}},
+        # It reads every open case: rarely enough for the database, often enough for a day's notice.
+        "remind": {"task": wake.REMIND, "schedule": 60.0, "options": {"expires": 60.0}},
         "deliver": {"task": wake.DELIVER, "schedule": 1.0, "options": {"expires": 1.0}},
         "messages": {"task": wake.MESSAGES, "schedule": 2.0, "options": {"expires": 2.0}},
         "cut": {"task": wake.CUT, "schedule": 60.0, "options": {"expires": 60.0}},
@@ -149,6 +159,14 @@ def draw_for_cases() -> None:
     wake.begin(_broker(), wake.DRAW)
     case_rounds.find_people(_engine(), _desk().codes, now)
     case_rounds.sample(_engine(), now)
+
+
+@app.task(name=wake.REMIND)
+@tasks.alone
+def remind_of_cases() -> None:
+    """Remind those a case waits for, while they can still do what it waits for."""
+    wake.begin(_broker(), wake.REMIND)
+    case_reminders.run(_engine(), _desk().codes, now())
 
 
 @app.task(name=wake.SCRIPTS)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from disputes import assignments, clocks, store, strikes
 from disputes.acts import take
-from disputes.commands import Command, Entry, Move, reason_of
+from disputes.commands import Command, Entry, Move, by_helper, reason_of
 from disputes.draw import is_tied
 from disputes.model import Case, Cause, Stage
 from disputes.outcomes import AGREEABLE, Line, Outcome, Presumed, Side, effect
@@ -59,6 +59,8 @@ class NewCase:
     #: Whether a second person reads the decision, and how many hear an appeal.
     second: bool = False
     panel: int = 1
+    #: Whoever the claimant named to act for them and reported it; it stands in the journal.
+    helper_id: UUID | None = None
 
 
 def case_file(new: NewCase) -> dict[str, Any]:
@@ -174,10 +176,11 @@ def _new(platform_id: UUID, new: NewCase, now: datetime) -> Move:
         file_hash=fingerprint(file),
         gentle=new.gentle,
     )
+    hand = {} if new.helper_id is None else {"helper": str(new.helper_id)}
     opened = Entry(
         "opened",
         str(new.claimant or new.cause),
-        {"reason": new.reason.code, "cause": new.cause, "file_hash": case.file_hash},
+        {"reason": new.reason.code, "cause": new.cause, "file_hash": case.file_hash, **hand},
     )
     return Move(case, [opened], draw=stage is not Stage.TALK)
 
@@ -212,7 +215,7 @@ def act(
                 strikes.check_call(connection, case, command.member_id, now)
             if command.mediator_id is not None and is_tied(connection, case, command.mediator_id):
                 raise NotYourCase("You are tied to this case: it goes to somebody else.")
-            outcomes.append(_drawn(connection, move, draw))
+            outcomes.append(_drawn(connection, by_helper(move, case, command), draw))
         except Refusal as refusal:
             outcomes.append(refusal)
     moved = [one for one in outcomes if isinstance(one, Move)]

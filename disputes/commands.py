@@ -30,6 +30,8 @@ class Command:
     split: Mapping[UUID, int] | None = None
     text: str = ""
     reason_code: str = ""
+    #: Whoever the member named to act for them and took the step; it stands in the journal.
+    helper_id: UUID | None = None
     #: The offer or proposal that is answered.
     about: UUID | None = None
     #: A decision of this weight is read by a second mediator before it is told.
@@ -75,6 +77,18 @@ def actor_of(case: Case, command: Command) -> str:
         return f"mediator:{command.mediator_id}"
     side = None if command.member_id is None else case.side_of(command.member_id)
     return "clock" if side is None else str(side)
+
+
+def by_helper(move: Move, case: Case, command: Command) -> Move:
+    """Write down in the journal that a helper took the step for their side."""
+    if command.helper_id is None:
+        return move
+    actor, hand = actor_of(case, command), {"helper": str(command.helper_id)}
+    move.entries = [
+        replace(one, data={**one.data, **hand}) if one.actor == actor else one
+        for one in move.entries
+    ]
+    return move
 
 
 def enter(case: Case, stage: Stage, now: datetime) -> Case:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, RowMapping, text
 
 from disputes import assignments
@@ -25,7 +26,9 @@ LEAST_SEED: Final = 16
 
 _SET_NEED: Final = text(
     "INSERT INTO disputes.case_need (platform_id, case_id, languages, skills, instruments) "
-    "VALUES (:platform_id, :case_id, :languages, :skills, :instruments) "
+    "SELECT :platform_id, n.case_id, n.languages, n.skills, n.instruments "
+    "FROM jsonb_to_recordset(CAST(:needs AS jsonb)) "
+    "AS n(case_id uuid, languages text[], skills text[], instruments bytea[]) "
     "ON CONFLICT (platform_id, case_id) DO UPDATE SET languages = excluded.languages, "
     "skills = excluded.skills, instruments = excluded.instruments"
 )
@@ -51,16 +54,23 @@ class Field:
     excluded: Mapping[UUID, list[str]]
 
 
-def set_need(connection: Connection, platform_id: UUID, case_id: UUID, need: Need) -> None:
-    """Record what a case asks of whoever takes it; before the first draw. Without it: nothing."""
-    values = {
-        "platform_id": platform_id,
-        "case_id": case_id,
-        "languages": sorted(need.languages),
-        "skills": sorted(need.skills),
-        "instruments": sorted(need.instruments),
-    }
-    connection.execute(_SET_NEED, values)
+def set_needs(connection: Connection, platform_id: UUID, needs: Mapping[UUID, Need]) -> None:
+    """Record what cases ask of whoever takes them, in one statement; before their first draws.
+
+    A case without it asks for nothing.
+    """
+    rows = [
+        {
+            "case_id": case_id,
+            "languages": sorted(need.languages),
+            "skills": sorted(need.skills),
+            "instruments": ["\\x" + one.hex() for one in sorted(need.instruments)],
+        }
+        for case_id, need in needs.items()
+    ]
+    if rows:
+        values = {"platform_id": platform_id, "needs": orjson.dumps(rows).decode()}
+        connection.execute(_SET_NEED, values)
 
 
 def need_of(connection: Connection, case: Case) -> Need:

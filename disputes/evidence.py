@@ -56,8 +56,9 @@ MEDIA: Final[Mapping[str, frozenset[str]]] = {
 class New:
     """What somebody brings. ``member_id`` is None for the platform itself.
 
-    ``via`` is whose credential brought it: "member" or "platform". ``data`` are facts as JSON
-    values; of a condition record, ``part`` names what is shown.
+    ``via`` is whose credential brought it: "member", "platform" or "helper" (then ``helper_id`` is
+    whom the member named). ``data`` are facts as JSON values; of a condition record, ``part`` names
+    what is shown.
     """
 
     id: UUID
@@ -70,6 +71,7 @@ class New:
     file: StoredFile | None = None
     request_id: UUID | None = None
     keep_days: int = KEEP_DAYS
+    helper_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,17 +256,19 @@ def add(connection: Connection, platform_id: UUID, new: New, now: datetime) -> P
     evidence_rows.insert(connection, platform_id, piece, new.keep_days)
     if request is not None:
         requests.answered(connection, platform_id, request.id, piece.id, now)
-    requests.write_down(connection, case, _entries(piece, request), now)
+    requests.write_down(connection, case, _entries(piece, request, new.helper_id), now)
     return piece
 
 
-def _entries(piece: Piece, request: Request | None) -> list[Entry]:
+def _entries(piece: Piece, request: Request | None, helper_id: UUID | None) -> list[Entry]:
+    hand = {} if helper_id is None else {"helper": str(helper_id)}
     said: dict[str, Any] = {
         "evidence": str(piece.id),
         "sort": piece.sort,
         "hash": piece.hash,
         "late": piece.late,
         "via": piece.via,
+        **hand,
     }
     if piece.file is not None:
         said |= {
@@ -275,7 +279,7 @@ def _entries(piece: Piece, request: Request | None) -> list[Entry]:
         }
     entries = [Entry("evidence_added", piece.author, said)]
     if request is not None:
-        answered = {"request": str(request.id), "evidence": str(piece.id), **request.said}
+        answered = {"request": str(request.id), "evidence": str(piece.id), **request.said, **hand}
         entries.append(Entry("evidence_answered", piece.author, answered))
     return entries
 

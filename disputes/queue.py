@@ -93,25 +93,25 @@ WAITS: Final = (
     "OR (c.stage = 'appeal' AND jsonb_array_length(c.appeal->'panel') "
     "< coalesce(CAST(c.file->>'panel' AS integer), 1)))"
 )
-_SERVED: Final = (
-    "c.platform_id IN (SELECT p.platform_id FROM disputes.pool_platform AS p "
-    "JOIN disputes.pool_member AS m ON m.pool_id = p.pool_id WHERE m.mediator_id = :mediator_id)"
+SERVED: Final = (
+    "c.platform_id = ANY (ARRAY(SELECT p.platform_id FROM disputes.pool_platform AS p "
+    "JOIN disputes.pool_member AS m ON m.pool_id = p.pool_id WHERE m.mediator_id = :mediator_id))"
 )
 #: A supervisor sees nothing of a platform or a member they are tied to.
-_UNTIED: Final = (
+UNTIED: Final = (
     "NOT EXISTS (SELECT FROM disputes.tie AS t WHERE t.mediator_id = :mediator_id "
     "AND t.ended_at IS NULL AND t.platform_id = c.platform_id "
     "AND (t.member_id IS NULL OR t.member_id IN (c.payer_id, c.payee_id)))"
 )
 #: Whoever is to decide a case again does not read, as its supervisor, what was decided.
-_NOT_AGAIN: Final = (
+NOT_AGAIN: Final = (
     "NOT EXISTS (SELECT FROM disputes.redecision AS r WHERE r.mediator_id = :mediator_id "
     "AND r.platform_id = c.platform_id AND r.case_id = c.id AND r.decided_at IS NULL)"
 )
 _OF: Final = {
     Whose.MINE: "a.id IS NOT NULL",
-    Whose.WAITING: f"{WAITS} AND {_SERVED} AND {_UNTIED}",
-    Whose.ALL: f"{_SERVED} AND {_UNTIED}",
+    Whose.WAITING: f"{WAITS} AND {SERVED} AND {UNTIED}",
+    Whose.ALL: f"{SERVED} AND {UNTIED}",
 }
 _KEYS: Final = {
     Sort.DUE: ("(c.due_at, c.id)", "(CAST(:due_at AS timestamptz), CAST(:case_id AS uuid))"),
@@ -126,7 +126,8 @@ _KEYS: Final = {
 
 def _query(filters: Filters, sort: Sort, after: Ticket | None) -> str:
     key, last = _KEYS[sort]
-    wanted = ["c.closed_at IS NULL", _OF[filters.whose]]
+    # An open case has a deadline; said aloud, it lets the index of deadlines answer.
+    wanted = ["c.closed_at IS NULL", "c.due_at IS NOT NULL", _OF[filters.whose]]
     asked = {
         "c.platform_id = :platform_id": filters.platform_id is not None,
         "c.stage = ANY(:stages)": bool(filters.stages),
@@ -148,7 +149,8 @@ def _query(filters: Filters, sort: Sort, after: Ticket | None) -> str:
         "CROSS JOIN LATERAL (SELECT r.unit, r.amount "
         "FROM jsonb_to_recordset(c.lines) AS r(unit text, amount bigint) "
         "ORDER BY r.amount DESC LIMIT 1) AS l "
-        f"WHERE {' AND '.join(wanted)} ORDER BY {key} LIMIT :limit"
+        # Columns, not the row: an index has the order of columns, and a page ends the search.
+        f"WHERE {' AND '.join(wanted)} ORDER BY {key[1:-1]} LIMIT :limit"
     )
 
 
@@ -252,7 +254,7 @@ def supervised(connection: Connection, mediator_id: UUID, case_id: UUID) -> UUID
     _check_supervisor(connection, mediator_id)
     query = text(
         "SELECT c.platform_id FROM disputes.case AS c "  # noqa: S608 - our own conditions
-        f"WHERE c.id = :case_id AND {_SERVED} AND {_UNTIED} AND {_NOT_AGAIN}"
+        f"WHERE c.id = :case_id AND {SERVED} AND {UNTIED} AND {NOT_AGAIN}"
     )
     values = {"mediator_id": mediator_id, "case_id": case_id}
     found: UUID | None = connection.execute(query, values).scalar_one_or_none()

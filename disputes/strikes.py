@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from disputes import requests, store
+from disputes.commands import Entry
 from disputes.model import Case, Stage
 from disputes.outcomes import Side
 from disputes.refusals import NotYourCase
@@ -89,7 +91,7 @@ _COUNT: Final = text(
 )
 _LIFT: Final = text(
     "UPDATE disputes.strike SET lifted_at = :now, lifted_by_id = :by_id "
-    "WHERE platform_id = :platform_id AND id = :id AND lifted_at IS NULL"
+    "WHERE platform_id = :platform_id AND id = :id AND lifted_at IS NULL RETURNING case_id"
 )
 
 
@@ -103,6 +105,8 @@ def add(
     rule: Rule = RULE,
 ) -> bool:
     """Record that a claim was made in bad faith; return whether it was not on record before.
+
+    The caller has locked the case; its journal says who found it, and why.
 
     Raises:
         NotYourCase: ``by_id`` did not decide the case.
@@ -127,7 +131,11 @@ def add(
         "now": now,
         "expires_at": now + rule.within,
     }
-    return connection.execute(_ADD, values).rowcount == 1
+    if connection.execute(_ADD, values).rowcount == 0:
+        return False
+    said = {"side": str(case.claimant), "ground": reason}
+    requests.write_down(connection, case, [Entry("strike_given", f"mediator:{by_id}", said)], now)
+    return True
 
 
 def of_member(connection: Connection, platform_id: UUID, member_id: UUID) -> list[Strike]:
@@ -166,7 +174,13 @@ def lift(
 ) -> bool:
     """Take a strike back, such as after an appeal; return whether it stood. ``by_id``: who does."""
     values = {"platform_id": platform_id, "id": strike_id, "now": now, "by_id": by_id}
-    return connection.execute(_LIFT, values).rowcount == 1
+    lifted = connection.scalars(_LIFT, values).one_or_none()
+    if lifted is None:
+        return False
+    case = store.load(connection, platform_id, [lifted], lock=True)[lifted]
+    said = {"side": str(case.claimant)}
+    requests.write_down(connection, case, [Entry("strike_lifted", f"mediator:{by_id}", said)], now)
+    return True
 
 
 def count(

@@ -18,7 +18,7 @@ from disputes.reasons import REASONS, SILENCE
 from ledger.refusals import Refusal
 
 #: What can be decided for one reason or another.
-_DECIDABLE: Final = SILENCE.outcomes.union(*(one.outcomes for one in REASONS.values()))
+DECIDABLE: Final = SILENCE.outcomes.union(*(one.outcomes for one in REASONS.values()))
 #: A blank of a template, as it is written.
 BLANK: Final = re.compile(r"\{\{([a-z][a-z0-9_]{0,39})\}\}")
 
@@ -85,7 +85,7 @@ def add(connection: Connection, template: Template) -> None:
         raise TemplateInvalid(
             f"Reasons are: {', '.join([*REASONS, SILENCE.code])}.", pointer="/reason"
         )
-    open_ = sorted(_DECIDABLE if reason is None else reason.outcomes)
+    open_ = sorted(DECIDABLE if reason is None else reason.outcomes)
     if template.outcome not in open_:
         raise TemplateInvalid(f"It can be decided: {', '.join(open_)}.", pointer="/outcome")
     rest = BLANK.sub("", template.text)

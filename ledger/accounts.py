@@ -97,6 +97,7 @@ class Line:
     balance: int
 
 
+#: The account is one value, not a row joined to: so its index is read from the end, a page far.
 _LINES: Final = text(
     f"""
     WITH a AS (
@@ -104,14 +105,14 @@ _LINES: Final = text(
         WHERE a.platform_id = :platform_id AND a.path = :path AND a.unit = :unit
     ), lines AS (
         (SELECT t.id, t.posting_id, t.debit_account AS other, t.amount
-         FROM ledger.transfer t, a
-         WHERE t.platform_id = a.platform_id AND t.credit_account = a.id
+         FROM ledger.transfer t
+         WHERE t.platform_id = :platform_id AND t.credit_account = (SELECT id FROM a)
            AND t.id < coalesce(CAST(:after AS bigint), 9223372036854775807)
          ORDER BY t.id DESC LIMIT :limit)
         UNION ALL
         (SELECT t.id, t.posting_id, t.credit_account, -t.amount
-         FROM ledger.transfer t, a
-         WHERE t.platform_id = a.platform_id AND t.debit_account = a.id
+         FROM ledger.transfer t
+         WHERE t.platform_id = :platform_id AND t.debit_account = (SELECT id FROM a)
            AND t.id < coalesce(CAST(:after AS bigint), 9223372036854775807)
          ORDER BY t.id DESC LIMIT :limit)
     )

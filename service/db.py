@@ -8,7 +8,7 @@ spans platforms (sweeps, looking up an API key) asks for :data:`SYSTEM` and runs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -17,11 +17,26 @@ from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import orjson
+from psycopg import OperationalError
 from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure, UniqueViolation
-from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, Table, TextClause, text
+from sqlalchemy import (
+    ARRAY,
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    NullPool,
+    Table,
+    TextClause,
+    any_,
+    cast,
+    text,
+)
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
@@ -84,6 +99,15 @@ _PASSING: Final = (UniqueViolation, DeadlockDetected, SerializationFailure)
 _ATTEMPTS: Final = 3
 
 
+def is_away(error: Exception) -> bool:
+    """Tell whether the database was away, so that nothing that was asked of it is to blame."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError | OSError)
+    # Without a SQLSTATE the server never answered: it is down, or out of reach.
+    unreachable = isinstance(error.orig, OperationalError) and error.orig.sqlstate is None
+    return error.connection_invalidated or unreachable
+
+
 def outside_transaction() -> None:
     """Stop a call to the outside that would hold row locks while a provider thinks.
 
@@ -112,6 +136,20 @@ def transaction(engine: Engine, scope: Scope) -> Iterator[Connection]:
             yield connection
         finally:
             _inside.reset(token)
+
+
+@contextmanager
+def beside(engine: Engine, connection: Connection, scope: Scope) -> Iterator[Connection]:
+    """Open a second transaction that sees what ``connection``'s sees, for a thread of its own.
+
+    ``connection`` reads as of one instant (REPEATABLE READ) and stays open as long as the other.
+    """
+    snapshot: str = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+    still = _unpooled(engine.url).execution_options(isolation_level="REPEATABLE READ")
+    with still.connect() as other, other.begin():
+        other.execute(text(f"SET TRANSACTION SNAPSHOT '{snapshot}'"))
+        _enter(other, scope)
+        yield other
 
 
 @lru_cache(maxsize=8)
@@ -173,6 +211,11 @@ async def run(engine: AsyncEngine, scope: Scope, work: Callable[[Connection], T]
             if attempt == _ATTEMPTS or not isinstance(error.orig, _PASSING):
                 raise
     raise AssertionError("the loop returns or raises")
+
+
+def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Return that ``column`` is one of ``values``: one text for any number, prepared once."""
+    return column == any_(cast(list(values), ARRAY(column.type)))
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,8 @@ refused by its prefix instead of being looked up in the wrong table.
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import time
 from datetime import datetime
@@ -15,8 +17,15 @@ from typing import Final
 from uuid import UUID
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
-_VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _LENGTH: Final = 26  # 26 letters of 5 bits hold 128 bits
+# Ids are read and written by the thousand: two letters at a time, and by Python's own base 32.
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS: Final = tuple(range(5 * (_LENGTH - 2), -1, -10))
+_LETTERS: Final = re.compile(f"[{_ALPHABET}]+")
+_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_SPOKEN: Final = 8  # letters of a short number: 40 of the 62 bits that are random
+# What is heard or read in place of a letter that there is, as Crockford has it.
+_MISREAD: Final = str.maketrans("oil", "011")
 
 #: Every kind of public identifier and its prefix.
 PREFIXES: Final = {
@@ -24,6 +33,7 @@ PREFIXES: Final = {
     "api_key": "key",
     "member": "mb",
     "pause": "mp",
+    "helper": "hp",
     "exchange": "ex",
     "leg": "leg",
     "confirmation": "cf",
@@ -63,6 +73,7 @@ class _Clock:
         self._lock = Lock()
         self._millisecond = 0
         self._random = 0
+        self._pool = b""
 
     def next(self) -> tuple[int, int]:
         """Return milliseconds and 74 random bits, together greater than ever before."""
@@ -70,15 +81,32 @@ class _Clock:
             now = time.time_ns() // 1_000_000
             if now > self._millisecond:
                 # The top bit is left clear, as room to count within the millisecond.
-                self._millisecond, self._random = now, secrets.randbits(73)
+                self._millisecond, self._random = now, self._bits(73)
             else:
-                self._random += 1 + secrets.randbits(32)
+                self._random += 1 + self._bits(32)
                 if self._random >> 74:
-                    self._millisecond, self._random = self._millisecond + 1, secrets.randbits(73)
+                    self._millisecond, self._random = self._millisecond + 1, self._bits(73)
             return self._millisecond, self._random
+
+    def forget(self) -> None:
+        """Throw the random bytes away that were fetched: a forked child has the same ones."""
+        self._lock = Lock()
+        self._pool = b""
+
+    def _bits(self, count: int) -> int:
+        """Return random bits of the system's, fetched many at a time: each fetch is a call to it.
+
+        Ids are no secrets: that the next ones are in memory beforehand gives nothing away.
+        """
+        size = -(-count // 8)
+        if len(self._pool) < size:
+            self._pool = secrets.token_bytes(1024)
+        taken, self._pool = self._pool[:size], self._pool[size:]
+        return int.from_bytes(taken) >> (size * 8 - count)
 
 
 _clock: Final = _Clock()
+os.register_at_fork(after_in_child=_clock.forget)
 
 
 def uuid7() -> UUID:
@@ -104,11 +132,8 @@ def encode(kind: str, value: UUID) -> str:
     Raises:
         KeyError: ``kind`` is not one of :data:`PREFIXES`.
     """
-    number, letters = value.int, []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 32)
-        letters.append(_ALPHABET[digit])
-    return f"{PREFIXES[kind]}_{''.join(reversed(letters))}"
+    number = value.int
+    return PREFIXES[kind] + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def decode(kind: str, text: str) -> UUID:
@@ -118,18 +143,40 @@ def decode(kind: str, text: str) -> UUID:
         ValueError: the text is not such an id; the message says what one looks like.
     """
     prefix = f"{PREFIXES[kind]}_"
-    body = text.removeprefix(prefix)
-    wrong = (
+    if text.startswith(prefix) and len(text) == len(prefix) + _LENGTH:
+        number = _number(text[len(prefix) :])
+        if number is not None and not number >> 128:
+            return UUID(int=number)
+    raise ValueError(
         f"is not the id of a {kind.replace('_', ' ')}: expected '{prefix}' and {_LENGTH} letters"
     )
-    if not text.startswith(prefix) or len(body) != _LENGTH:
-        raise ValueError(wrong)
-    number = 0
-    for letter in body:
-        digit = _VALUES.get(letter)
-        if digit is None:
-            raise ValueError(wrong)
-        number = number * 32 + digit
-    if number >> 128:
-        raise ValueError(wrong)
-    return UUID(int=number)
+
+
+def _number(letters: str) -> int | None:
+    if not _LETTERS.fullmatch(letters):
+        return None
+    return int(letters.translate(_DIGITS), 32)
+
+
+def spoken(value: UUID) -> str:
+    """Return the short number of ``value``: the last eight letters of its id, as ``4DKC EN3J``.
+
+    It is for saying aloud. It finds, within one platform, and opens nothing.
+    """
+    tail = encode("exchange", value)[-_SPOKEN:].upper()
+    return f"{tail[: _SPOKEN // 2]} {tail[_SPOKEN // 2 :]}"
+
+
+def heard(text: str) -> str:
+    """Return the last ten hexadecimal digits that :func:`spoken` was made of.
+
+    Case, spaces, dots and dashes do not matter; o is read as 0, i and l as 1.
+
+    Raises:
+        ValueError: it is not such a number.
+    """
+    letters = "".join(one for one in text.lower() if one not in " -.\u00a0\u202f")
+    number = _number(letters.translate(_MISREAD))
+    if number is not None and len(letters) == _SPOKEN:
+        return f"{number:010x}"
+    raise ValueError(f"is not a short number: expected {_SPOKEN} letters and digits")

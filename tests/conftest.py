@@ -56,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--chaos-seed", type=int, default=None, help="What they are killed by (the run's seed)."
     )
+    parser.addoption(
+        "--screenshots", default=None, help="Folder for pictures of every page (none are taken)."
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

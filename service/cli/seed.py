@@ -50,6 +50,8 @@ class Place:
 DEMO: Final = Place("Demo", "demo.json")
 #: Where the play of a dispute is given: its clock is moved each time.
 DISPUTE: Final = Place("Demo of a dispute", "demo-dispute.json")
+#: Where the landing page plays: visitors move its clock.
+LANDING: Final = Place("Ti an Holl", "demo-landing-key.json")
 
 
 def open_platform(engine: Engine, name: str, now: datetime) -> Opened:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from disputes import mediators
 from disputes.mediators import Mediator
@@ -43,10 +43,10 @@ class _Kept:
 
 def neutrals(
     home: Home, engine: Engine, sealer: Sealer, platforms: Sequence[UUID], now: datetime
-) -> list[Neutral]:
-    """Return the demo's neutrals, in a pool that serves ``platforms``; make who is not there."""
-    text = home.read(_FILE)
-    kept = [] if text is None else [_Kept(**one) for one in json.loads(text)]
+) -> list[tuple[UUID, Neutral]]:
+    """Return the demo's neutrals, in a pool that serves ``platforms``; make what is not there."""
+    found = home.read(_FILE)
+    kept = [] if found is None else [_Kept(**one) for one in json.loads(found)]
     with transaction(engine, SYSTEM) as connection:
         known = [one for one in kept if accounts.is_open(connection, UUID(one.id), now)]
     if len(known) < len(_NAMES):
@@ -55,8 +55,16 @@ def neutrals(
         home.keep(_FILE, json.dumps([asdict(one) for one in known]))
         for one, hash_ in zip(known, hashes, strict=True):
             _open(engine, sealer, one, hash_, now)
-        _pool(engine, known, platforms, now)
-    return [one.neutral() for one in known]
+    _pool(engine, known, _unserved(engine, platforms), now)
+    return [(UUID(one.id), one.neutral()) for one in known]
+
+
+def _unserved(engine: Engine, platforms: Sequence[UUID]) -> list[UUID]:
+    """Return the platforms that no pool serves yet."""
+    query = text("SELECT platform_id FROM disputes.pool_platform WHERE platform_id = ANY(:ids)")
+    with transaction(engine, SYSTEM) as connection:
+        served = set(connection.scalars(query, {"ids": list(platforms)}))
+    return [one for one in platforms if one not in served]
 
 
 def _invent(name: str) -> _Kept:
@@ -88,6 +96,8 @@ def _open(engine: Engine, sealer: Sealer, one: _Kept, hash_: str, now: datetime)
 def _pool(
     engine: Engine, people: Sequence[_Kept], platforms: Sequence[UUID], now: datetime
 ) -> None:
+    if not platforms:
+        return
     pool_id = uuid7()
     with transaction(engine, SYSTEM) as connection:
         mediators.make_pool(connection, pool_id, f"Demo {pool_id}", now)

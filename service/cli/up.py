@@ -30,6 +30,7 @@ from service.ids import decode
 from service.local import ServerError
 from service.processes import HOST, Server, free_port, port_is_free
 from service.sealing import Sealer
+from service.web.landing import place
 
 _READY_SECONDS: Final = 60.0
 
@@ -155,14 +156,21 @@ def _stage(
     """Return the demo platform, and all that the plays need."""
     found = seed.demo(home, engine, now())
     dispute = seed.demo(home, engine, now(), seed.DISPUTE)
-    platforms = [decode("platform", one.platform) for one in (found, dispute)]
+    landing = seed.demo(home, engine, now(), seed.LANDING)
+    platforms = [decode("platform", one.platform) for one in (found, dispute, landing)]
     sealer = Sealer(environment["TIERCE_CODE_KEY"])
     neutrals = seed_neutrals.neutrals(home, engine, sealer, platforms, now())
-    return found, Stage(address.url, found.api_key, dispute.api_key, neutrals)
+    names = [(one.name, id_) for id_, one in neutrals]
+    home.keep(place.FILE, place.written(landing.platform, landing.api_key, names))
+    people = [one for _, one in neutrals]
+    return found, Stage(address.url, found.api_key, dispute.api_key, people)
 
 
+_ON_LOOPBACK: Final = "only on loopback, or by TIERCE_DEV_PAGES"
 _WHAT_NEXT: Final = """
 Tierce is up. Ctrl-C stops it; the data stay in {home}.
+
+  try it         {landing}
 
   API            {url}
   its contract   {url}/openapi.json
@@ -194,11 +202,10 @@ def _what_next(
     return _WHAT_NEXT.format(
         home=home.folder,
         url=address.url,
+        landing=f"{address.url}/ in a browser: be each person in turn" if shown else _ON_LOOPBACK,
         platform=found.platform,
         key=found.api_key,
-        mailbox=f"{address.url}/dev/mailbox"
-        if shown
-        else "only on loopback, or by TIERCE_DEV_PAGES",
+        mailbox=f"{address.url}/dev/mailbox" if shown else _ON_LOOPBACK,
         metrics=f"http://{HOST}:{metrics_port}/metrics",
     )
 

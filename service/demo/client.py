@@ -6,14 +6,12 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
 Say = Callable[[str], None]
 Json = dict[str, Any]
-
-_PATIENCE_SECONDS: Final = 30.0
 
 
 class PlayFailed(RuntimeError):
@@ -22,6 +20,9 @@ class PlayFailed(RuntimeError):
 
 class Client:
     """The API as a platform's developer meets it: bearer key, JSON, idempotency keys."""
+
+    #: How many seconds something may take that is done behind the API.
+    patience: float = 30.0
 
     def __init__(self, base_url: str, key: str) -> None:
         """Speak to the API at ``base_url`` with ``key``, or with a member's token per call."""
@@ -113,7 +114,7 @@ def paid_out(payments: Json) -> bool:
 
 def until(client: Client, path: str, holds: Callable[[Json], bool]) -> Json:
     """Read ``path`` until it says so: providers answer in their own time."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + client.patience
     while time.monotonic() < deadline:
         found = client.get(path)
         if holds(found):

@@ -34,9 +34,11 @@ def _id_or_null(kind: str) -> dict[str, Any]:
 #: Fields by their names; ``family.field`` where a family gives a name a meaning of its own.
 _FIELDS: Final[Mapping[str, Schema]] = {
     "about": {**_TEXT, "description": "The deadline, by the name that the exchange gives it."},
+    "case.about": {**_TEXT, "description": "What waits for the side."},
     "amount": _MINOR,
     "arrives_at": _INSTANT_OR_NULL,
     "borne_by": _TEXT,
+    "assisted": {**_SIDE, "description": "The side for which somebody else acted."},
     "by": _SIDE,
     "case": _id("case"),
     "case.by": {
@@ -55,7 +57,9 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "due": {"type": "array", "items": _TEXT},
     "due_at": _INSTANT,
     "due_by": _INSTANT_OR_NULL,
+    "ended_by": _TEXT,
     "endpoint": _id("webhook_endpoint"),
+    "ends_at": _INSTANT,
     "entry": {**_NUMBER, "description": "The line of the case's journal."},
     "error": _TEXT_OR_NULL,
     "exchange": _id("exchange"),
@@ -64,16 +68,26 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "failure": _TEXT_OR_NULL,
     "from": _INSTANT,
     "ground": {"type": "string", "enum": ["new_evidence", "procedure"]},
+    "helper": _id("helper"),
     "kind": _TEXT,
     "last": {"type": "boolean", "description": "No further reminder follows."},
     "leg": _id("leg"),
+    "limit": {
+        "type": ["object", "null"],
+        "description": "What an exchange may be worth; null: as much as it is.",
+        "properties": {"amount": _MINOR, "unit": _TEXT},
+    },
+    "may": {"type": "array", "items": _TEXT},
     "member": _id("member"),
     "message": _id("message"),
     "message.exchange": _id_or_null("exchange"),
     "method": {**_TEXT, "description": "How: by word, or by code."},
     "movement": _TEXT_OR_NULL,
     "notice": {**_TEXT_OR_NULL, "description": "In plain words, why nothing can be paid yet."},
+    "named_by": {**_TEXT, "description": "The member, or the platform with their consent."},
     "number": _NUMBER,
+    "of_exchange": {**_id_or_null("exchange"), "description": "null: all of the member's."},
+    "operator": {**_TEXT, "description": "Who served the member at the platform's desk."},
     "ours": _MINOR,
     "outcome": _TEXT,
     "part": {"type": "string", "enum": ["mediator", "second", "panel"]},
@@ -90,8 +104,10 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "reconciliation.payment": _id_or_null("payment"),
     "refund": _id("payment"),
     "resolution": _TEXT,
+    "side": {**_SIDE, "description": "The side that is meant."},
     "sort": _TEXT_OR_NULL,
     "stage": {**_TEXT, "description": "In which the case is now."},
+    "step": {**_TEXT, "description": "What was done, by its name in the table of steps."},
     "stands": {"type": "boolean", "description": "The first decision holds."},
     "state": {**_TEXT, "description": "In which the exchange is now."},
     "template": _TEXT,
@@ -112,11 +128,14 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "unreached": _SIDES,
     "until": _INSTANT_OR_NULL,
     "url": _TEXT,
+    "via": {"type": "string", "enum": ["helper", "desk"]},
     "version": {**_NUMBER, "description": "Of the exchange."},
     "withdrawn": {**_MINOR, "description": "How much the bank has taken back by now."},
 }
 #: Told of an exchange, every type says where that stands.
 _OF_EXCHANGE: Final = ("exchange", "external_id", "state", "version")
+#: Whose hand took a step for a member, where it was not their own.
+_HAND: Final = ("assisted?", "via?", "helper?", "operator?")
 _MAYBE_OF_EXCHANGE: Final = tuple(f"{name}?" for name in _OF_EXCHANGE)
 _OF_CASE: Final = (*_OF_EXCHANGE, "case", "entry", "by", "stage", "due_at?", "decide_by?")
 _TERMS: Final = ("by", "terms_hash")
@@ -167,6 +186,7 @@ TOLD: Final[Mapping[str, tuple[str, ...]]] = {
     "case.evidence_added": ("sort",),
     "case.evidence_requested": ("sort?",),
     "case.evidence_answered": ("sort?",),
+    "case.reminded": ("side", "about"),
     "deposit.authorised": ("payment",),
     "deposit.renewing": ("payment",),
     "deposit.action_needed": ("payment", "member", "failure"),
@@ -212,6 +232,20 @@ TOLD: Final[Mapping[str, tuple[str, ...]]] = {
     "payouts.stopped": ("reason",),
     "payouts.resumed": ("reason",),
     "reconciliation.resolved": ("resolution", "reason?", "member?"),
+    "member.assisted": (
+        *_OF_EXCHANGE,
+        "member",
+        "by",
+        "assisted",
+        "step",
+        "via",
+        "helper?",
+        "operator?",
+        "checkpoint?",
+        "case?",
+    ),
+    "helper.named": ("member", "helper", "may", "of_exchange", "limit", "ends_at", "named_by"),
+    "helper.ended": ("member", "helper", "ended_by"),
     "member.paused": ("member", "pause", "from", "until"),
     "member.resumed": ("member", "pause", "from", "until"),
     "message.bounced": ("message", "member", "exchange", "template", "reason"),
@@ -220,8 +254,8 @@ TOLD: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: What every type of a family has.
 _OF_FAMILY: Final[Mapping[str, tuple[str, ...]]] = {
-    "exchange": _OF_EXCHANGE,
-    "case": _OF_CASE,
+    "exchange": (*_OF_EXCHANGE, *_HAND),
+    "case": (*_OF_CASE, "helper?"),
     "leg": _LEG,
     "deposit": _OF_EXCHANGE,
     "payee": _PAYEE,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ledger.posting import Posting, Status
 from ledger.refusals import Refusal
-from service.exchanges import casework, store
+from service.exchanges import casework, helping, store
 from service.exchanges.commands import Command, Decision, PaymentDraft
 from service.exchanges.decide import Rules, take
 from service.exchanges.model import Exchange
@@ -57,6 +57,8 @@ def advance(
     before = store.load(
         connection, platform_id, [command.exchange_id for command in commands], lock=True
     )
+    acting = [(before[one.exchange_id], one.who) for one in commands if one.exchange_id in before]
+    known = helping.hands(connection, platform_id, acting, rules.now)
     outcomes: list[Outcome | Decision] = []
     seen: set[UUID] = set()
     for command in commands:
@@ -68,7 +70,8 @@ def advance(
         else:
             seen.add(exchange.id)
             try:
-                outcomes.append(take(exchange, command, rules))
+                helping.check_command(known, exchange, command, rules.now)
+                outcomes.append(helping.mark(take(exchange, command, rules), command))
             except Refusal as refusal:
                 outcomes.append(refusal)
     return write(connection, platform_id, before, outcomes, rules.now)

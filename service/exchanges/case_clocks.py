@@ -25,7 +25,7 @@ from service.exchanges.codes import CodeBook
 from service.exchanges.decide import Rules
 from service.ids import decode, encode, uuid7
 from service.operations import dead_letters, metrics
-from service.operations.dead_letters import MOST_FAILURES, NEVER, again_after, is_passing
+from service.operations.dead_letters import MOST_FAILURES, NEVER, again_after, is_passing, loudly
 from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ def _take_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
             with db.transaction(engine, platform_id) as connection:
                 claimed, steps = _take(connection, platform_id, rules, batch, tried)
         except Exception as error:  # whatever it is, the others' deadlines hold
-            _log.critical("case_clocks_stopped", platform=str(platform_id), exc_info=error)
+            loudly(_log, error)("case_clocks_stopped", platform=str(platform_id), exc_info=error)
             if not tried:
                 return taken  # no case is to blame; the next round comes in a moment
             batch = max(1, min(batch, len(tried)) // 2)  # until the guilty one stands alone

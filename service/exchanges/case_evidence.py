@@ -18,9 +18,10 @@ from disputes.model import Case
 from disputes.outcomes import Side
 from disputes.refusals import CaseNotFound
 from disputes.requests import Request
-from service.exchanges import cases
+from service.exchanges import cases, helping
 from service.exchanges import store as exchanges
 from service.exchanges.decide import Rules
+from service.exchanges.model import Exchange
 
 _LOCK_FILE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _GIVEN_TO: Final = text(
@@ -40,14 +41,17 @@ def add(connection: Connection, platform_id: UUID, new: New, rules: Rules) -> Pi
     """Add a piece of evidence, and tell of it. A file of it was stored before this transaction.
 
     Raises:
-        Refusal: as :func:`disputes.evidence.add` says.
+        Refusal: as :func:`disputes.evidence.add` says, and :func:`helping.check` of a helper.
     """
-    _lock_subject(connection, cases.find(connection, platform_id, new.case_id))
+    subject = _lock_subject(connection, cases.find(connection, platform_id, new.case_id))
+    told = helping.check_case(
+        connection, subject, new.member_id, new.helper_id, "evidence", rules.now
+    )
     if new.file is not None:
         # A sweep that is removing a file of these bytes ends first; then the caller looks again.
         connection.execute(_LOCK_FILE, {"name": lock_name(new.file.hash)})
     piece = evidence.add(connection, platform_id, new, rules.now)
-    cases.tell(connection, platform_id, [new.case_id], rules)
+    cases.tell(connection, platform_id, [new.case_id], rules, told)
     return piece
 
 
@@ -101,5 +105,6 @@ def for_member(
     return case
 
 
-def _lock_subject(connection: Connection, case: Case) -> None:
-    exchanges.load(connection, case.platform_id, [case.subject_id], lock=True)
+def _lock_subject(connection: Connection, case: Case) -> Exchange:
+    found = exchanges.load(connection, case.platform_id, [case.subject_id], lock=True)
+    return found[case.subject_id]

@@ -19,10 +19,10 @@ from disputes.refusals import CaseNotFound
 from ledger import units
 from ledger.posting import Posting, Transfer
 from ledger.refusals import Refusal
-from service.exchanges import casework, chargebacks, money
+from service.exchanges import casework, chargebacks, helping, money
 from service.exchanges import store as exchanges
 from service.exchanges.advance import write
-from service.exchanges.commands import Command, Decision, Who
+from service.exchanges.commands import Command, Decision, EventDraft, Who
 from service.exchanges.decide import Rules, take
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
@@ -56,10 +56,24 @@ def act(
     subjects = {case.subject_id for case in peek.values()}
     before = exchanges.load(connection, platform_id, sorted(subjects), lock=True)
     _check_extras(connection, platform_id, [command for _, command in wanted])
+    told: dict[UUID, list[EventDraft]] = {}
+    refused: dict[int, Refusal] = {}
+    for number, (case_id, command) in enumerate(wanted):
+        if case_id in peek:
+            subject = before[peek[case_id].subject_id]
+            hand = (command.member_id, command.helper_id, command.step)
+            try:
+                told[case_id] = helping.check_case(connection, subject, *hand, rules.now)
+            except Refusal as refusal:
+                refused[number] = refusal
+    allowed = [one for number, one in enumerate(wanted) if number not in refused]
     draw = casework.by_lot(rules.now)
-    outcomes = cases.act(connection, platform_id, wanted, draw, rules.now)
+    taken = iter(cases.act(connection, platform_id, allowed, draw, rules.now))
+    outcomes = [refused.get(number) or next(taken) for number in range(len(wanted))]
     moves = [one for one in outcomes if isinstance(one, Move)]
     decisions = [_mean(before[move.case.subject_id], move, rules) for move in moves]
+    for move, decision in zip(moves, decisions, strict=True):
+        decision.events += told.get(move.case.id, [])
     for done in write(connection, platform_id, before, decisions, rules.now):
         if isinstance(done, Refusal):
             raise done  # the case has moved, and what it means cannot be: neither is to be
@@ -124,15 +138,22 @@ def _lift_warnings(connection: Connection, case: Case, rules: Rules) -> None:
         )
 
 
-def tell(connection: Connection, platform_id: UUID, case_ids: Sequence[UUID], rules: Rules) -> None:
+def tell(
+    connection: Connection,
+    platform_id: UUID,
+    case_ids: Sequence[UUID],
+    rules: Rules,
+    beside: Sequence[EventDraft] = (),
+) -> None:
     """Tell the platform of lines that were added to these cases' journals by themselves.
 
     (Somebody drawn or claimed, evidence added.) Told once, whoever calls it and how often.
+    ``beside``: what else there is to tell of each.
     """
     peek = store.load(connection, platform_id, case_ids, lock=False)
     subjects = sorted({case.subject_id for case in peek.values()})
     before = exchanges.load(connection, platform_id, subjects, lock=True)
-    decisions = [Decision(one) for one in before.values() if one.case_id in peek]
+    decisions = [Decision(one, list(beside)) for one in before.values() if one.case_id in peek]
     write(connection, platform_id, before, decisions, rules.now)
 
 

@@ -68,6 +68,7 @@ TOLD: Final = frozenset(
         "evidence_added",
         "evidence_requested",
         "evidence_answered",
+        "reminded",
     }
 )
 #: What of a line is told: no free text, and nobody's name.
@@ -81,6 +82,7 @@ _PUBLIC: Final = (
     "stands",
     "sort",
     "side",
+    "about",
 )
 
 
@@ -147,17 +149,18 @@ def _open(
     known = units.find_many(connection, platform_id, codes)
     words = _words(connection, platform_id, [one.exchange.id for one in decisions])
     new = []
+    needs = {}
     for decision in decisions:
         exchange, opens = decision.exchange, decision.opens
         assert opens is not None
         both = [people[exchange.payer_id], people[exchange.payee_id]]
-        need = Need(
+        needs[opens.id] = Need(
             languages=frozenset(str(one["locale"])[:2] for one in both),
             instruments=frozenset(bytes(paid) for one in both for paid in one["instruments"]),
         )
-        draw.set_need(connection, platform_id, opens.id, need)
         gentle = opens.gentle or any(one["assisted"] for one in both)
         new.append(_new(exchange, opens, known, words.get(exchange.id, []), gentle=gentle))
+    draw.set_needs(connection, platform_id, needs)
     for decision, outcome in zip(
         decisions, cases.open_cases(connection, platform_id, new, by_lot(now), now), strict=True
     ):
@@ -205,6 +208,7 @@ def _new(
         },
         second=weight.second,
         panel=weight.panel,
+        helper_id=opens.helper_id,
     )
 
 
@@ -295,6 +299,8 @@ def _said(row: Mapping[str, Any]) -> dict[str, Any]:
     }
     if row["stage"] != Stage.CLOSED:
         said |= {"due_at": row["due_at"].isoformat(), "decide_by": row["decide_by"].isoformat()}
+    if "helper" in data:
+        said["helper"] = encode("helper", UUID(data["helper"]))
     if "to_payee" in data:
         split = data["to_payee"].items()
         said["to_payee"] = {encode("leg", UUID(leg)): amount for leg, amount in split}

@@ -22,7 +22,8 @@ from service.exchanges.commands import PROVIDER, Command, Decision
 from service.exchanges.decide import Rules, take
 from service.exchanges.desk import Desk
 from service.exchanges.model import Exchange, State
-from service.exchanges.reports import fee_posting, report
+from service.exchanges.provider_words import fee_posting
+from service.exchanges.reports import Told, report
 from service.ids import encode, uuid7
 from service.operations.posted import post
 from service.payments import contests, payments
@@ -74,7 +75,11 @@ def _collection_first(
     db.outside_transaction()
     seen = desk.providers[provider].retrieve(platform_id, row["provider_ref"])
     with db.transaction(desk.engine, platform_id) as connection:
-        report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
+        (refused,) = report(
+            connection, platform_id, [Told(row["id"], seen)], Rules(now, desk.codes)
+        )
+        if refused is not None:
+            raise refused
 
 
 def _find(

@@ -22,11 +22,14 @@ class Who:
     """Who takes a step: a member, or (``member_id`` None) the clock or a payment provider.
 
     ``via`` says whose word it is on the record: ``member`` (their own token), ``platform`` (its
-    API key acted for them), ``clock`` or ``provider``.
+    API key acted for them), ``helper`` (somebody whom the member named, with ``helper_id``),
+    ``desk`` (the platform's desk, where ``operator`` served them), ``clock`` or ``provider``.
     """
 
     member_id: UUID | None
     via: str
+    helper_id: UUID | None = None
+    operator: str | None = None
 
 
 CLOCK = Who(None, "clock")
@@ -101,6 +104,8 @@ class ConfirmationFact:
     method: str  # "word" or "code"
     via: str
     at: datetime
+    helper_id: UUID | None = None
+    operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,7 @@ class OpeningCase:
     answers: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     gentle: bool = False
+    helper_id: UUID | None = None  # who reported it for the claimant
 
 
 @dataclass(slots=True)

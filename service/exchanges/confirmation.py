@@ -11,7 +11,7 @@ from datetime import datetime
 
 from service.exchanges import money
 from service.exchanges.codes import MOST_WRONG_TRIES, CodeBook
-from service.exchanges.commands import Command, ConfirmationFact, Decision
+from service.exchanges.commands import Command, ConfirmationFact, Decision, Who
 from service.exchanges.kinds import Role
 from service.exchanges.model import Checkpoint, Exchange, LegState, State
 from service.exchanges.refusals import CheckpointNotCurrent, UnknownCheckpoint, WrongCode
@@ -32,7 +32,7 @@ def withdraw_confirmation(
     point = _current(exchange, command)
     decision = Decision(exchange.with_checkpoint(point.with_confirmation(role, None)))
     decision.confirmations.append(
-        _fact(exchange, point, role, "withdrawn", "word", command.who.via, now)
+        _fact(exchange, point, role, "withdrawn", "word", command.who, now)
     )
     decision.note("exchange.confirmation_withdrawn", checkpoint=point.name, by=role)
     return decision
@@ -111,10 +111,20 @@ def _fact(
     role: Role,
     word: str,
     method: str,
-    via: str,
+    who: Who,
     now: datetime,
 ) -> ConfirmationFact:
-    return ConfirmationFact(point.name, role, exchange.member(role), word, method, via, now)
+    return ConfirmationFact(
+        point.name,
+        role,
+        exchange.member(role),
+        word,
+        method,
+        who.via,
+        now,
+        who.helper_id,
+        who.operator,
+    )
 
 
 def _confirm(
@@ -130,7 +140,7 @@ def _confirm(
     for side in sides:
         point = point.with_confirmation(side, now)
         decision.confirmations.append(
-            _fact(exchange, point, side, "confirmed", method, command.who.via, now)
+            _fact(exchange, point, side, "confirmed", method, command.who, now)
         )
         decision.note("exchange.confirmed", checkpoint=point.name, by=side, method=method)
     decision.exchange = exchange.with_checkpoint(point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -32,15 +33,19 @@ class Deadline:
     outcome: str
 
 
-def deadlines(exchange: Exchange) -> list[Deadline]:
+def deadlines(exchange: Exchange) -> Sequence[Deadline]:
     """Return the deadlines that now run, soonest first; none when the exchange is over."""
+    return exchange.once("deadlines", _deadlines)
+
+
+def _deadlines(exchange: Exchange) -> Sequence[Deadline]:
     found = []
     for step in STEPS:
         if step.by is By.CLOCK and exchange.state in step.from_ and step.after is not None:
             due = _due(exchange, step.after)
             if due is not None:
                 found.append(Deadline(step.after, step.name, due, step.outcome))
-    return sorted(found, key=lambda deadline: deadline.due_at)
+    return tuple(sorted(found, key=lambda deadline: deadline.due_at))
 
 
 def running(exchange: Exchange) -> dict[str, datetime]:
@@ -53,6 +58,8 @@ def looks(exchange: Exchange) -> dict[str, datetime]:
 
     A reminder that came back gives time, and takes it away again once it arrives after all.
     """
+    if not exchange.around.unreached:
+        return running(exchange)
     reached = replace(exchange.around, unreached=frozenset())
     return running(replace(exchange, around=reached))
 
@@ -87,6 +94,10 @@ class Silence:
 
 def silence(exchange: Exchange) -> Silence | None:
     """Return the wait for members that now runs, or None while it is nobody's turn."""
+    return exchange.once("silence", _silence)
+
+
+def _silence(exchange: Exchange) -> Silence | None:
     if exchange.state is State.PROPOSED:
         whose = frozenset(role for role in Role if exchange.agreed_by(role) is None)
         due_at = _fair(exchange, exchange.proposed_at, "agree_hours", whose)

@@ -6,7 +6,7 @@ nobody is offered what would be refused. ``take`` checks, then carries the step 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -25,7 +25,7 @@ from service.exchanges import (
 from service.exchanges.codes import MOST_GENERATIONS, CodeBook
 from service.exchanges.commands import Command, Decision
 from service.exchanges.kinds import Role, shows_code
-from service.exchanges.model import TERMINAL, Checkpoint, Exchange
+from service.exchanges.model import TERMINAL, Checkpoint, Exchange, State
 from service.exchanges.refusals import (
     AlreadyConfirmed,
     CodeLocked,
@@ -75,13 +75,10 @@ def take(exchange: Exchange, command: Command, rules: Rules) -> Decision:
     if step.name == "remind":
         return decision  # nothing that a member has read, and answers to, has changed
     after = decision.exchange
-    same_wait = deadlines.same_wait(exchange, after)
-    decision.exchange = replace(
-        after,
-        version=exchange.version + 1,
-        reminders=after.reminders if same_wait else 0,
-        reminded_at=after.reminded_at if same_wait else None,
-    )
+    reminded = after.reminders or after.reminded_at is not None
+    if reminded and not deadlines.same_wait(exchange, after):
+        after = replace(after, reminders=0, reminded_at=None)
+    decision.exchange = after.recounted(version=exchange.version + 1)
     return decision
 
 
@@ -116,6 +113,30 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
             "The time that the terms gave has ended; what they say for that happens now.",
             state=exchange.state,
         )
+    return _check_open(exchange, step, role, now)
+
+
+def open_steps(
+    exchange: Exchange, sides: Collection[Role], now: datetime
+) -> list[tuple[Step, Role]]:
+    """Return the steps that members may take now, and who: those to which :func:`check` says yes.
+
+    It is asked for each exchange that is shown, and most steps are not somebody's: what is refused
+    is found without finding the words for it.
+    """
+    if _is_over(exchange, now):
+        return []
+    return [
+        (step, side)
+        for step in STEPS
+        if exchange.state in step.from_ and step.by not in MACHINES
+        for side in sides
+        if _is_for(exchange, step, side, now) and _check_open(exchange, step, side, now) is None
+    ]
+
+
+def _check_open(exchange: Exchange, step: Step, role: Role, now: datetime) -> Refusal | None:
+    """Return why ``role`` may not take a step that the state allows and whose time is not over."""
     if exchange.frozen_at is not None and step.name in _MOVES_MONEY:
         return ExchangeFrozen(
             "The payer's bank contests this payment. Nothing is released until that is settled; "
@@ -125,15 +146,20 @@ def check(exchange: Exchange, step: Step, role: Role | None, now: datetime) -> R
     return _check_side(exchange, step, role, now) or _check_facts(exchange, step, role, now)
 
 
+#: The steps of the clock that end an exchange, by the state that they end.
+_ENDS: Final = {
+    state: tuple(
+        step.name
+        for step in STEPS
+        if step.by is By.CLOCK and state in step.from_ and step.to <= TERMINAL
+    )
+    for state in State
+}
+
+
 def _is_over(exchange: Exchange, now: datetime) -> bool:
     """Tell whether a step of the clock that ends the exchange is due, taken yet or not."""
-    return any(
-        step.by is By.CLOCK
-        and exchange.state in step.from_
-        and step.to <= TERMINAL
-        and deadlines.is_over(exchange, step.name, now)
-        for step in STEPS
-    )
+    return any(deadlines.is_over(exchange, name, now) for name in _ENDS[exchange.state])
 
 
 #: What may release money, or promise to, and so waits while the payment is contested.
@@ -143,26 +169,34 @@ _MOVES_MONEY: Final = frozenset(
 
 
 def _check_side(exchange: Exchange, step: Step, role: Role, now: datetime) -> Refusal | None:
+    if _is_for(exchange, step, role, now):
+        return None
+    if step.by in {By.OFFERER, By.OFFEREE} and not _is_offered(exchange, now):
+        return NoOpenProposal("There is no open offer: it was answered, replaced, or lapsed.")
+    return NotYourStep(f"'{step.name}' is for the {role.other} to take.", side=role.other)
+
+
+def _is_for(exchange: Exchange, step: Step, role: Role, now: datetime) -> bool:
+    """Tell whether a step of this state is for ``role`` to take."""
     current = exchange.current
     proposal = exchange.proposal
     if step.by in {By.OFFERER, By.OFFEREE}:
-        if proposal is None or now >= proposal.expires_at:
-            return NoOpenProposal("There is no open offer: it was answered, replaced, or lapsed.")
-        mine = (proposal.by is role) == (step.by is By.OFFERER)
-    elif step.by is By.ANSWERER:
-        mine = exchange.agreed_by(role) is None
-    elif step.by is By.PAYER:
-        mine = role is Role.PAYER
-    elif step.by is By.CODE_HOLDER:
-        mine = current is not None and shows_code(exchange.kind, current.name) is role
-    elif step.by is By.CODE_ENTERER:
-        mine = current is not None and shows_code(exchange.kind, current.name) is not role
-    else:
-        assert step.by is By.PARTY
-        mine = True
-    if mine:
-        return None
-    return NotYourStep(f"'{step.name}' is for the {role.other} to take.", side=role.other)
+        by = None if proposal is None else proposal.by
+        return _is_offered(exchange, now) and (by is role) == (step.by is By.OFFERER)
+    if step.by is By.ANSWERER:
+        return exchange.agreed_by(role) is None
+    if step.by is By.PAYER:
+        return role is Role.PAYER
+    if step.by is By.CODE_HOLDER:
+        return current is not None and shows_code(exchange.kind, current.name) is role
+    if step.by is By.CODE_ENTERER:
+        return current is not None and shows_code(exchange.kind, current.name) is not role
+    assert step.by is By.PARTY
+    return True
+
+
+def _is_offered(exchange: Exchange, now: datetime) -> bool:
+    return exchange.proposal is not None and now < exchange.proposal.expires_at
 
 
 #: Offers to end the exchange as a whole: with a case, they are made in the case.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,23 +18,41 @@ from service.payments.sandbox import Sandbox
 from service.payments.stripe.provider import Stripe
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 #: How many things are asked of providers at the same time.
 AT_ONCE: Final = 4
 
 
-def at_once(ask: Callable[[T], int], things: Sequence[T], *, apart: bool = True) -> list[int]:
-    """Ask for each of ``things``, a few at a time: a slow answer does not hold the others up.
+def in_waves(
+    ask: Callable[[T], A], things: Sequence[T], *, apart: bool = True
+) -> Iterator[list[tuple[T, A]]]:
+    """Ask for each of ``things``, a few at a time; yield what was answered since the last yield.
 
-    Not ``apart``, one after the other: so that a platform alone sees the same order every time.
+    So whoever takes the answers takes as many together as there are, and a slow one does not hold
+    the others up. Not ``apart``, all are asked one after the other: so that a platform alone sees
+    the same order every time.
     """
     if len(things) < 2 or not apart:
-        return [ask(one) for one in things]
+        if things:
+            yield [(one, ask(one)) for one in things]
+        return
     with ThreadPoolExecutor(AT_ONCE) as pool:
         # Each with what is bound here, so that its lines in the log say what they are about.
-        asked = [pool.submit(copy_context().run, ask, one) for one in things]
-        return [one.result() for one in asked]
+        waiting = {pool.submit(copy_context().run, ask, one): one for one in things}
+        while waiting:
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            yield [(one, asked.result()) for asked, one in list(waiting.items()) if asked in done]
+            for asked in done:
+                del waiting[asked]
+
+
+def at_once(ask: Callable[[T], A], things: Sequence[T], *, apart: bool = True) -> list[A]:
+    """Ask for each of ``things`` as :func:`in_waves` does; return the answers, in order."""
+    place = {id(one): number for number, one in enumerate(things)}
+    answers = [pair for wave in in_waves(ask, things, apart=apart) for pair in wave]
+    return [answer for _, answer in sorted(answers, key=lambda pair: place[id(pair[0])])]
 
 
 @dataclass(frozen=True, slots=True)

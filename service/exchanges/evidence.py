@@ -32,6 +32,7 @@ from service.exchanges.evidence_length import FIELD_MOST, lines_within, within
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange, State
 from service.ids import encode
+from service.operations.dead_letters import loudly
 from service.payments import contests
 from service.payments.contests import ChargebackOver
 from service.payments.port import (
@@ -345,7 +346,7 @@ def answer_due(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         except ProviderUnavailable as error:
             _log.warning("answer_put_off", chargeback=str(row["id"]), error=str(error))
         except Exception as error:  # whatever it is, it must not keep the others waiting
-            _log.critical("answer_put_off", chargeback=str(row["id"]), exc_info=error)
+            loudly(_log, error)("answer_put_off", chargeback=str(row["id"]), exc_info=error)
             if not looks.is_outside(error):
                 looks.failed(desk.engine, looks.EVIDENCE, row, error, now)
     return done

@@ -26,7 +26,8 @@ from service.exchanges.decide import Rules
 from service.exchanges.model import TERMINAL, Exchange
 from service.exchanges.refusals import ExchangeNotFound
 from service.ids import encode, uuid7
-from service.payments import contests, payments
+from service.payments import contests
+from service.payments.answers import Answers
 from service.payments.port import Status
 from service.payments.tables import payment
 
@@ -66,10 +67,19 @@ def close(connection: Connection, platform_id: UUID, exchange_id: UUID, rules: R
         _write(connection, exchange, decision, rules)
 
 
-def share_surplus(
+def share_surpluses(
+    connection: Connection, platform_id: UUID, exchange_ids: Sequence[UUID], rules: Rules
+) -> None:
+    """After calls on payees have succeeded: where a bank gave back too meanwhile, give that on."""
+    paths = {money.receivable_account(one): one for one in exchange_ids}
+    for line in accounts.balances(connection, platform_id, list(paths)):
+        if line.balance > 0:
+            _share_surplus(connection, platform_id, paths[line.path], rules)
+
+
+def _share_surplus(
     connection: Connection, platform_id: UUID, exchange_id: UUID, rules: Rules
 ) -> None:
-    """After a call on a payee has succeeded: if the bank gave back too meanwhile, give that on."""
     exchange = store.load(connection, platform_id, [exchange_id], lock=True)[exchange_id]
     assert exchange.money_unit is not None
     account = money.receivable_account(exchange_id)
@@ -149,12 +159,12 @@ def _absorb(
 ) -> int:
     """Take from payments that were not sent yet; the rest of each is sent anew."""
     exchange = decision.exchange
-    receivable = money.receivable_account(exchange.id)
+    receivable, ended = money.receivable_account(exchange.id), Answers(rules.now)
     for row in waiting:
         part = min(missing, row["amount"])
         if not part:
             break
-        payments.end_waiting(connection, row, Status.CANCELED, "charged_back", rules.now)
+        ended.ended(row, Status.CANCELED, "charged_back")
         transit, rest = f"transit:{row['id']}", row["amount"] - part
         moves = [Transfer(transit, receivable, part, row["unit"])]
         if rest:
@@ -175,6 +185,7 @@ def _absorb(
             )
             money.send(decision, draft)
         missing -= part
+    ended.write(connection, exchange.platform_id)
     return missing
 
 

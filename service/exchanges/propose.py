@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from service.exchanges.steps import VERSION
 from service.exchanges.terms import Draft
 from service.ids import encode, uuid7
 from service.payments import payees
+from service.payments.payee import Readiness
 from service.payments.port import Provider
 from service.payments.providers import need
 from service.platforms import members
@@ -57,32 +58,38 @@ def propose(
     known = members.find_many(connection, platform_id, wanted, lock=True)
     found = find_units(connection, platform_id, [p.draft for p in proposals])
     taken = _taken(connection, platform_id, proposals)
+    ready = _readiness(connection, platform_id, proposals, found, provider)
     outcomes: list[Outcome | Decision] = []
     for proposal in proposals:
         try:
-            outcomes.append(_decide(platform_id, proposal, known, found, taken, provider, rules))
+            checked = _checked(proposal, known, found, taken, provider, rules.now)
+            decision = _decide(platform_id, proposal, known, checked, ready, rules)
         except Refusal as refusal:
             outcomes.append(refusal)
-    made = [one for one in outcomes if isinstance(one, Decision)]
-    store.insert(connection, made, rules.now)
-    _tell_readiness(connection, platform_id, made, provider)
+            continue
+        outcomes.append(decision)
+        if proposal.external_id is not None:  # one that comes twice in a list is there once
+            taken[proposal.external_id] = decision.exchange.id
+    store.insert(connection, [one for one in outcomes if isinstance(one, Decision)], rules.now)
     return [Done(one.exchange) if isinstance(one, Decision) else one for one in outcomes]
 
 
-def _tell_readiness(
+def _readiness(
     connection: Connection,
     platform_id: UUID,
-    made: Sequence[Decision],
+    proposals: Sequence[Proposal],
+    found: Mapping[str, Unit],
     provider: Provider | None,
-) -> None:
-    """Say of each payee whether they can be paid, so that both sides know before they agree."""
-    if provider is None:
-        return
-    ids = {one.exchange.payee_id for one in made if one.exchange.provider is not None}
-    ready = payees.readiness(connection, platform_id, ids, provider) if ids else {}
-    for one in made:
-        if one.exchange.provider is not None:
-            one.exchange = replace(one.exchange, payout=ready[one.exchange.payee_id])
+) -> Mapping[UUID, Readiness]:
+    """Tell of each payee of money whether they can be paid, so that both know before they agree."""
+    ids = {
+        one.payee_id
+        for one in proposals
+        if any(leg.unit in found and not found[leg.unit].community for leg in one.draft.legs)
+    }
+    if provider is None or not ids:
+        return {}
+    return payees.readiness(connection, platform_id, ids, provider)
 
 
 def find_units(
@@ -108,15 +115,14 @@ def _taken(
     return {row.external_id: row.id for row in rows}
 
 
-def _decide(
-    platform_id: UUID,
+def _checked(
     proposal: Proposal,
     known: Mapping[UUID, Member],
     found: Mapping[str, Unit],
-    taken: dict[str, UUID],
+    taken: Mapping[str, UUID],
     provider: Provider | None,
-    rules: Rules,
-) -> Decision:
+    now: datetime,
+) -> terms.Checked:
     terms.parties_differ(proposal.payer_id, proposal.payee_id)
     for side, member_id in (("payer", proposal.payer_id), ("payee", proposal.payee_id)):
         member = known.get(member_id)
@@ -124,27 +130,29 @@ def _decide(
             raise UnknownMember("No member with this id on this platform.", pointer=f"/{side}")
         if member.erased_at is not None:
             raise ErasedMember("This member's account was erased.", pointer=f"/{side}")
-    if proposal.external_id in taken:
+    if proposal.external_id is not None and proposal.external_id in taken:
         raise ExternalIdTaken(
             "Another exchange has this external_id.",
             pointer="/external_id",
             exchange=encode("exchange", taken[proposal.external_id]),
         )
-    checked = check_terms(proposal.draft, found, provider, rules.now)
+    return check_terms(proposal.draft, found, provider, now)
+
+
+def _decide(
+    platform_id: UUID,
+    proposal: Proposal,
+    known: Mapping[UUID, Member],
+    checked: terms.Checked,
+    ready: Mapping[UUID, Readiness],
+    rules: Rules,
+) -> Decision:
     around = Surroundings(_place(known[proposal.payer_id]), _place(known[proposal.payee_id]))
-    exchange = _new(platform_id, proposal, checked, around, rules.now)
-    if proposal.external_id is not None:
-        taken[proposal.external_id] = exchange.id
+    payout = None if checked.terms["provider"] is None else ready[proposal.payee_id]
+    exchange = _new(platform_id, proposal, checked, around, payout, rules.now)
     decision = Decision(exchange)
     decision.note("exchange.proposed", by=proposal.proposed_by, terms_hash=exchange.terms_hash)
     if proposal.both_agreed:
-        decision.exchange = replace(
-            exchange,
-            payer_agreed_at=rules.now,
-            payee_agreed_at=rules.now,
-            agreed_at=rules.now,
-            state=State.AGREED,
-        )
         decision.note(
             "exchange.agreed", by=proposal.proposed_by.other, terms_hash=exchange.terms_hash
         )
@@ -176,22 +184,24 @@ def _new(
     proposal: Proposal,
     checked: terms.Checked,
     around: Surroundings,
+    payout: Readiness | None,
     now: datetime,
 ) -> Exchange:
-    by = proposal.proposed_by
+    by, agreed = proposal.proposed_by, proposal.both_agreed
     return Exchange(
         platform_id=platform_id,
         id=uuid7(),
         kind=proposal.draft.kind,
-        state=State.PROPOSED,
+        state=State.AGREED if agreed else State.PROPOSED,
         version=1,
         steps_version=VERSION,
         payer_id=proposal.payer_id,
         payee_id=proposal.payee_id,
         external_id=proposal.external_id,
         proposed_by=by,
-        payer_agreed_at=now if by is Role.PAYER else None,
-        payee_agreed_at=now if by is Role.PAYEE else None,
+        payer_agreed_at=now if agreed or by is Role.PAYER else None,
+        payee_agreed_at=now if agreed or by is Role.PAYEE else None,
+        agreed_at=now if agreed else None,
         terms=checked.terms,
         terms_hash=checked.terms_hash,
         provider=checked.terms["provider"],
@@ -199,4 +209,5 @@ def _new(
         legs=checked.legs,
         checkpoints=checked.checkpoints,
         around=around,
+        payout=payout,
     )

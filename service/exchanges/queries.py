@@ -10,13 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, and_, or_, select, text
 
+from service import db
 from service.exchanges import store, tables
 from service.exchanges.codes import CodeBook
-from service.exchanges.decide import check
+from service.exchanges.decide import open_steps
 from service.exchanges.kinds import Role, shows_code
 from service.exchanges.model import Exchange
 from service.exchanges.refusals import CodeNotYours, ExchangeNotFound, StepNotAllowed
-from service.exchanges.steps import MACHINES, STEPS, Step
+from service.exchanges.steps import Step
 from service.payments.tables import payment
 
 
@@ -30,8 +31,28 @@ def find(
     """
     found = store.load(connection, platform_id, [exchange_id], lock=False).get(exchange_id)
     if found is None or (member_id is not None and found.role_of(member_id) is None):
-        raise ExchangeNotFound("No exchange with this id.")
+        raise not_found()
     return found
+
+
+def not_found() -> ExchangeNotFound:
+    """Return what is said of an exchange that is none, or none of the asker's business."""
+    return ExchangeNotFound("No exchange with this id.")
+
+
+def parties(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID]
+) -> dict[UUID, tuple[UUID, UUID]]:
+    """Return payer and payee of the exchanges that exist among ``ids``."""
+    if not ids:
+        return {}
+    table = tables.exchange
+    rows = connection.execute(
+        select(table.c.id, table.c.payer_id, table.c.payee_id).where(
+            table.c.platform_id == platform_id, db.among(table.c.id, ids)
+        )
+    )
+    return {row.id: (row.payer_id, row.payee_id) for row in rows}
 
 
 #: Words are looked for in so many titles and no more: a search stays quick however many there are.
@@ -49,6 +70,8 @@ class Filters:
     created_from: datetime | None = None
     created_until: datetime | None = None
     exchange_id: UUID | None = None
+    #: The last ten hexadecimal digits of the id: what service.ids.heard returns.
+    ending: str | None = None
     #: Words of the title, looked for among the newest :data:`LOOKED_AT` exchanges.
     words: str | None = None
 
@@ -82,6 +105,8 @@ def page(
         conditions.append(table.c.created_at < filters.created_until)
     if filters.exchange_id is not None:
         conditions.append(table.c.id == filters.exchange_id)
+    if filters.ending is not None:
+        conditions.append(table.c.ending == filters.ending)
     if filters.words is not None:
         conditions.append(table.c.id.in_(_titled(platform_id, filters.words)))
     if filters.member_id is not None:
@@ -115,18 +140,12 @@ def next_actions(exchange: Exchange, viewer: Role | None, now: datetime) -> list
 
     A member sees their own; the platform (``viewer`` None) sees both sides'.
     """
-    sides = (viewer,) if viewer is not None else (Role.PAYER, Role.PAYEE)
-    return [
-        (step, side)
-        for step in STEPS
-        if step.by not in MACHINES
-        for side in sides
-        if check(exchange, step, side, now) is None
-    ]
+    return open_steps(exchange, (Role.PAYER, Role.PAYEE) if viewer is None else (viewer,), now)
 
 
 _CONFIRMATIONS: Final = text(
-    "SELECT id, checkpoint, role, member_id, word, method, via, at FROM service.confirmation "
+    "SELECT id, checkpoint, role, member_id, word, method, via, at, helper_id, operator "
+    "FROM service.confirmation "
     "WHERE platform_id = :platform_id AND exchange_id = :exchange_id ORDER BY id"
 )
 

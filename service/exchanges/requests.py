@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
-from service import db
-from service.exchanges.desk import Desk
 from service.payments import contests, customers, payees, payments, stops
+from service.payments.customers import Customer
+from service.payments.payee import Payee
 from service.payments.port import Request
 from service.payments.sandbox import Sandbox
 
@@ -17,84 +19,95 @@ class NotYet(Exception):
     """The payment cannot be asked for now; nothing is wrong with it, and it is tried again."""
 
 
-def build(desk: Desk, row: RowMapping) -> Request:
-    """Return the request of a payment's row.
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What the requests of one platform need from other rows, read once for all of them."""
 
-    Raises:
-        NotYet: something that it needs is not there yet; the message says what.
-    """
-    platform_id = row["platform_id"]
-    with db.transaction(desk.engine, platform_id) as connection:
-        if row["kind"] == "refund":
-            _not_contested(connection, platform_id, row["collect_id"])
-        if row["kind"] == "payout" and row["exchange_id"] is not None:
-            _nothing_contested(connection, platform_id, row["exchange_id"])
-        if row["kind"] == "payout" and stops.stopped(connection, platform_id):
-            raise NotYet("payouts are stopped while the books and the provider's disagree")
-        method, customer_ref = _method(connection, row)
-        return Request(
-            platform_id=platform_id,
-            payment_id=row["id"],
-            kind=row["kind"],
-            amount=row["amount"],
-            unit=row["unit"],
-            member_id=row["member_id"],
-            exchange_id=row["exchange_id"],
-            method=method,
-            capture=row["capture"],
-            hosted=row["hosted"],
-            return_url=row["return_url"],
-            save_method=row["save_method"],
-            customer_ref=customer_ref,
-            off_session=row["off_session"],
-            collect_ref=_ref(connection, platform_id, row["collect_id"] or row["source_id"]),
-            payout_ref=_ref(connection, platform_id, row["payout_id"]),
-            account_ref=_account(connection, row),
+    payments: Mapping[UUID, RowMapping]
+    contested: Collection[UUID]
+    stopped: bool
+    customers: Mapping[tuple[UUID, str], Customer]
+    accounts: Mapping[tuple[UUID, str], Payee]
+
+    def ref(self, payment_id: UUID | None) -> str | None:
+        """Return the provider's reference of another payment, if there is one."""
+        found: str | None = (
+            None if payment_id is None else self.payments[payment_id]["provider_ref"]
         )
+        return found
 
 
-def _method(connection: Connection, row: RowMapping) -> tuple[str | None, str | None]:
-    """Return the method and the customer to charge: what was saved, when the payer is not there."""
-    platform_id, before = row["platform_id"], None
-    if row["off_session"]:
-        before = _row(connection, platform_id, row["replaces"])
-    known = customers.customer(connection, platform_id, row["member_id"], row["provider"])
-    method = row["method"]
-    if before is not None and before["saved_method"] is not None:
-        method = before["saved_method"]
-    return method, None if known is None else known.customer_ref
+def build(
+    connection: Connection, platform_id: UUID, rows: Sequence[RowMapping]
+) -> dict[UUID, Request | NotYet]:
+    """Return the request of each payment by its id, or why it cannot be asked for yet."""
+    around = _read(connection, platform_id, rows)
+    return {row["id"]: _stopped(row, around) or _request(row, around) for row in rows}
 
 
-def _account(connection: Connection, row: RowMapping) -> str | None:
-    """Return the account of the member that a payout goes to.
+def _read(connection: Connection, platform_id: UUID, rows: Sequence[RowMapping]) -> _Around:
+    named = ("collect_id", "source_id", "payout_id", "replaces")
+    others = {row[name] for row in rows for name in named if row[name] is not None}
+    payouts = [row for row in rows if row["kind"] == "payout"]
+    of_exchanges = {row["exchange_id"] for row in payouts if row["exchange_id"] is not None}
+    paid = {row["member_id"] for row in payouts}
+    return _Around(
+        payments=payments.find_all(connection, platform_id, others),
+        contested=contests.contested(connection, platform_id, of_exchanges),
+        stopped=bool(payouts) and stops.stopped(connection, platform_id),
+        customers=customers.customers(
+            connection, platform_id, {row["member_id"] for row in rows if row["kind"] == "collect"}
+        ),
+        accounts=payees.find_all(connection, platform_id, paid),
+    )
 
-    Raises:
-        NotYet: their provider pays to accounts, and they have none that takes money.
-    """
+
+def _stopped(row: RowMapping, around: _Around) -> NotYet | None:
+    if row["kind"] == "refund" and around.payments[row["collect_id"]]["disputed_at"] is not None:
+        return NotYet("the payer's bank contests the collection: a refund would pay it twice")
     if row["kind"] != "payout":
         return None
-    account = payees.find(connection, row["platform_id"], row["member_id"], row["provider"])
+    if row["exchange_id"] in around.contested:
+        return NotYet("the payer's bank contests a payment of the exchange: what is unpaid waits")
+    if around.stopped:
+        return NotYet("payouts are stopped while the books and the provider's disagree")
+    account = around.accounts.get((row["member_id"], row["provider"]))
     if account is None and row["provider"] == Sandbox.name:
         return None  # the sandbox alone pays members who have opened no account
     if account is None or not account.ready:
-        raise NotYet("the payee's account at the provider takes no money yet")
-    return account.account_ref
+        return NotYet("the payee's account at the provider takes no money yet")
+    return None
 
 
-def _not_contested(connection: Connection, platform_id: UUID, collect_id: UUID) -> None:
-    if payments.find(connection, platform_id, collect_id)["disputed_at"] is not None:
-        raise NotYet("the payer's bank contests the collection: a refund would pay it twice")
+def _request(row: RowMapping, around: _Around) -> Request:
+    known = around.customers.get((row["member_id"], row["provider"]))
+    account = around.accounts.get((row["member_id"], row["provider"]))
+    return Request(
+        platform_id=row["platform_id"],
+        payment_id=row["id"],
+        kind=row["kind"],
+        amount=row["amount"],
+        unit=row["unit"],
+        member_id=row["member_id"],
+        exchange_id=row["exchange_id"],
+        method=_method(row, around),
+        capture=row["capture"],
+        hosted=row["hosted"],
+        return_url=row["return_url"],
+        save_method=row["save_method"],
+        customer_ref=None if known is None else known.customer_ref,
+        off_session=row["off_session"],
+        collect_ref=around.ref(row["collect_id"] or row["source_id"]),
+        payout_ref=around.ref(row["payout_id"]),
+        account_ref=None if account is None or row["kind"] != "payout" else account.account_ref,
+    )
 
 
-def _nothing_contested(connection: Connection, platform_id: UUID, exchange_id: UUID) -> None:
-    if contests.is_contested(connection, platform_id, exchange_id):
-        raise NotYet("the payer's bank contests a payment of the exchange: what is unpaid waits")
-
-
-def _row(connection: Connection, platform_id: UUID, payment_id: UUID | None) -> RowMapping | None:
-    return None if payment_id is None else payments.find(connection, platform_id, payment_id)
-
-
-def _ref(connection: Connection, platform_id: UUID, payment_id: UUID | None) -> str | None:
-    row = _row(connection, platform_id, payment_id)
-    return None if row is None else row["provider_ref"]
+def _method(row: RowMapping, around: _Around) -> str | None:
+    """Return the method to charge: what was saved, when the payer is not there."""
+    if row["off_session"] and row["replaces"] is not None:
+        saved: str | None = around.payments[row["replaces"]]["saved_method"]
+        if saved is not None:
+            return saved
+    method: str | None = row["method"]
+    return method

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -200,6 +200,8 @@ def update(
                 "method": fact.method,
                 "via": fact.via,
                 "at": fact.at,
+                "helper_id": fact.helper_id,
+                "operator": fact.operator,
             }
             for decision in decisions
             for fact in decision.confirmations
@@ -227,7 +229,9 @@ def _replace_terms(
     ids = [exchange.id for exchange in anew]
     for table in (tables.leg, tables.checkpoint):
         connection.execute(
-            delete(table).where(table.c.platform_id == platform_id, table.c.exchange_id.in_(ids))
+            delete(table).where(
+                table.c.platform_id == platform_id, db.among(table.c.exchange_id, ids)
+            )
         )
     db.insert_many(connection, tables.leg, [leg_row(e, leg) for e in anew for leg in e.legs])
     db.insert_many(
@@ -301,10 +305,7 @@ def _write_timers(
 def _number_events(decisions: Sequence[Decision]) -> None:
     """Count each exchange's events onward, before the count is written with the exchange."""
     for decision in decisions:
-        exchange = decision.exchange
-        decision.exchange = replace(
-            exchange, event_sequence=exchange.event_sequence + len(decision.events)
-        )
+        decision.exchange = decision.exchange.recounted(events=len(decision.events))
 
 
 def _write_events(

@@ -1,39 +1,20 @@
-"""Ask the providers what is to be asked: submit, follow events up, look again, call back.
-
-Row first, then the call outside of any transaction, then what it answered in a second one. A
-process that dies anywhere between leaves a row that the next sweep finds, and the provider's
-idempotency (our payment's id) makes asking again harmless.
-"""
+"""All that is between us and the providers: submit, follow events up, look again, call back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import structlog
-from sqlalchemy import RowMapping
-
 from service import db
-from service.exchanges import contested_looks, evidence, follow, payouts, poison, reports
-from service.exchanges.decide import Rules
-from service.exchanges.desk import Desk, at_once
-from service.exchanges.requests import NotYet, build
-from service.operations.dead_letters import is_passing
+from service.exchanges import asking, contested_looks, evidence, follow, payouts
+from service.exchanges.desk import Desk
+from service.exchanges.together import by_platform
 from service.payments import inbox, payments
-from service.payments.port import (
-    AmountDiffers,
-    Object,
-    ProviderRefused,
-    ProviderUnavailable,
-)
 from service.payments.sandbox import Sandbox
-from service.payments.tables import payment
 from service.platforms.clocks import swept
-
-_log = structlog.get_logger(__name__)
 
 #: How many payments one round takes.
 BATCH: Final = 20
@@ -64,10 +45,14 @@ def tell_sandbox(desk: Desk, now: datetime, only: UUID | None = None) -> int:
     sandbox = desk.providers["sandbox"]
     assert isinstance(sandbox, Sandbox)
 
-    def deliver(platform_id: UUID, body: bytes, signature: str) -> None:
-        event = sandbox.read_event(platform_id, "platform", body, signature)
-        with db.transaction(desk.engine, platform_id) as connection:
-            inbox.receive(connection, platform_id, sandbox.name, event, now)
+    def deliver(told: Sequence[tuple[UUID, bytes, str]]) -> None:
+        for platform_id, some in by_platform(told, itemgetter(0)).items():
+            events = [
+                (sandbox.name, sandbox.read_event(platform_id, "platform", body, signature))
+                for _, body, signature in some
+            ]
+            with db.transaction(desk.engine, platform_id) as connection:
+                inbox.receive(connection, platform_id, events, now)
 
     return sandbox.tick(deliver, only)
 
@@ -93,7 +78,7 @@ def ask_providers(desk: Desk, now: datetime, only: UUID | None = None) -> int:
         values = {"now": now, "until": now + ASK_LEASE, "limit": BATCH, "only": only}
         rows = connection.execute(_CLAIM, values).mappings().all()
     rows = sorted(rows, key=itemgetter("id"))
-    return sum(at_once(partial(_ask, desk, now=now), rows, apart=only is None))
+    return asking.ask_all(desk, rows, now, apart=only is None)
 
 
 def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> None:
@@ -104,105 +89,10 @@ def submit(desk: Desk, platform_id: UUID, payment_id: UUID, now: datetime) -> No
     """
     with db.transaction(desk.engine, platform_id) as connection:
         row = payments.find(connection, platform_id, payment_id)
-    # A request that is sent again may come long after.
-    if row["settled_at"] is not None or row["waiting"]:
-        return
-    _ask(desk, row, now)
-    with db.transaction(desk.engine, platform_id) as connection:
-        rows = payments.set_free(connection, platform_id, payment_id)
-    for follower in rows:
-        _ask(desk, follower, now)
-
-
-def _ask(desk: Desk, row: RowMapping, now: datetime) -> int:
-    platform_id = row["platform_id"]
-    try:
-        seen = _call(desk, row)
-        with db.transaction(desk.engine, platform_id) as connection:
-            reports.report(connection, platform_id, row["id"], seen, Rules(now, desk.codes))
-    except NotYet as reason:
-        _log.info("payment_waits", payment=str(row["id"]), reason=str(reason))
-        _not_asked(desk, row, now)
-        return 0
-    except ProviderUnavailable as error:
-        _log.warning("provider_unavailable", payment=str(row["id"]), error=str(error))
-        _later(desk, row, now, error.retry_after)
-        return 0
-    except AmountDiffers as error:
-        _log.critical("amount_differs", payment=str(row["id"]), error=str(error))
-        with db.transaction(desk.engine, platform_id) as connection:
-            reports.alert(connection, platform_id, row["id"], str(error), now)
-        _later(desk, row, now)
-        return 0
-    except Exception as error:  # whatever it is, it must not keep the others waiting
-        _log.critical("payment_put_off", payment=str(row["id"]), exc_info=error)
-        _failed(desk, row, error, now)
-        return 0
-    if row["failures"]:
-        _write(desk, row, failures=0)
-    return 1
-
-
-def _failed(desk: Desk, row: RowMapping, error: Exception, now: datetime) -> None:
-    if is_passing(error):
-        _later(desk, row, now)
-        return
-    with db.transaction(desk.engine, row["platform_id"]) as connection:
-        poison.payment_failed(connection, row, error, now)
-
-
-def _call(desk: Desk, row: RowMapping) -> Object | str:
-    """Ask the provider what is to be asked of this row; text is the code of a final refusal.
-
-    Only a request that was never taken can be refused for good. A provider that refuses to cancel
-    or to show what it took has told nothing about the money: it is asked again later.
-    """
-    provider = desk.providers[row["provider"]]
-    platform_id, ref = row["platform_id"], row["provider_ref"]
-    request = build(desk, row) if ref is None else None
-    db.outside_transaction()
-    if request is not None:
-        # Even a payment nobody wants any more is asked for: an earlier call may have reached the
-        # provider, and only its answer tells what there is to call back.
-        try:
-            seen = provider.submit(request)
-        except ProviderRefused as refusal:
-            return refusal.failure
-        if not row["cancel_wanted"]:
-            return seen
-        ref = seen.ref
-    try:
-        if row["cancel_wanted"]:
-            return provider.cancel(platform_id, ref)
-        if row["capture_wanted"] is not None:
-            return provider.capture(platform_id, row["id"], ref, row["capture_wanted"])
-        return provider.retrieve(platform_id, ref)
-    except ProviderRefused as refusal:
-        raise ProviderUnavailable(str(refusal)) from refusal
-
-
-def _later(desk: Desk, row: RowMapping, now: datetime, seconds: float | None = None) -> None:
-    at = payments.look_again(row["attempts"], now)
-    if seconds is not None:  # the provider knows best when it can be asked
-        at = now + timedelta(seconds=seconds)
-    counted = row["provider_ref"] is None
-    _write(desk, row, look_again_at=at, attempts=row["attempts"] + (0 if counted else 1))
-
-
-def _not_asked(desk: Desk, row: RowMapping, now: datetime) -> None:
-    """Leave a payment for later that was taken up and, in the end, not asked for."""
-    attempts = max(0, row["attempts"] - 1)
-    _write(desk, row, look_again_at=now + payments.WANTED_LOOK, attempts=attempts)
-
-
-def _write(desk: Desk, row: RowMapping, **values: Any) -> None:
-    with db.transaction(desk.engine, row["platform_id"]) as connection:
-        connection.execute(
-            payment.update()
-            .where(
-                payment.c.platform_id == row["platform_id"],
-                payment.c.id == row["id"],
-                payment.c.settled_at.is_(None),
-            )
-            .values(**values)
-        )
+        # A request that is sent again may come long after.
+        if row["settled_at"] is not None or row["waiting"]:
+            return
+        (ask,) = asking.prepare(connection, platform_id, [row])
+    followers = asking.ask_one(desk, ask, now)
+    if followers:
+        asking.ask_all(desk, followers, now, apart=False)

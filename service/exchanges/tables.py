@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 from service.db import metadata
@@ -52,6 +62,8 @@ exchange: Final = Table(
     Column("case_told", Integer, nullable=False, server_default="0"),
     Column("award", JSONB(none_as_null=True)),
     Column("created_at", _INSTANT, nullable=False),
+    # What service.ids.heard returns for the short number of an exchange.
+    Column("ending", Text, Computed("right(id::text, 10)", persisted=True), nullable=False),
 )
 
 leg: Final = Table(
@@ -108,6 +120,8 @@ confirmation: Final = Table(
     Column("method", Text, nullable=False),
     Column("via", Text, nullable=False),
     Column("at", _INSTANT, nullable=False),
+    Column("helper_id", Uuid),
+    Column("operator", Text),
 )
 
 timer: Final = Table(

@@ -317,7 +317,8 @@ def _with_fees(legs: tuple[Leg, ...], rule: FeeRule) -> tuple[Leg, ...]:
         payer_fee, payee_fee = quoted.get(leg.id, (0, 0))
         if payee_fee > leg.amount or payer_fee > MOST_AMOUNT:
             raise InvalidTerms("The fee is larger than the price it is taken from.", pointer="/fee")
-        result.append(replace(leg, payer_fee=payer_fee, payee_fee=payee_fee))
+        free = not payer_fee and not payee_fee
+        result.append(leg if free else replace(leg, payer_fee=payer_fee, payee_fee=payee_fee))
     return tuple(result)
 
 

@@ -19,6 +19,7 @@ from service.exchanges.commands import CLOCK, Command
 from service.exchanges.deadlines import running
 from service.exchanges.decide import Rules
 from service.operations import metrics
+from service.operations.dead_letters import loudly
 from service.platforms.clocks import swept
 
 _log = structlog.get_logger(__name__)
@@ -27,6 +28,7 @@ _log = structlog.get_logger(__name__)
 BATCH: Final = 200
 #: A step that waits for another of the clock's is looked at again after this long.
 _AGAIN: Final = timedelta(minutes=1)
+#: One that waits for a reminder to arrive, which may take days, is looked at again after this.
 _SOON: Final = timedelta(hours=1)
 
 _PLATFORMS: Final = swept(
@@ -79,7 +81,7 @@ def _fire_all(engine: Engine, platform_id: UUID, rules: Rules) -> int:
             with db.transaction(engine, platform_id) as connection:
                 claimed, fired = _fire(connection, platform_id, rules, batch, tried)
         except Exception as error:  # whatever it is, the others' deadlines hold
-            _log.critical("timers_stopped", platform=str(platform_id), exc_info=error)
+            loudly(_log, error)("timers_stopped", platform=str(platform_id), exc_info=error)
             if not tried:
                 return taken  # no row is to blame; the next round comes in a moment
             batch = max(1, min(batch, len(tried)) // 2)  # until the guilty one stands alone
@@ -154,7 +156,8 @@ def _put_right(
         if exchange is not None and line is not None:
             if exchange.around.unreached:  # whoever is reached after all has less time again
                 line = min(line, now + _SOON)
-            moved.append((command, max(line, now + _AGAIN)))
+            patience = _SOON if exchange.around.on_its_way else _AGAIN
+            moved.append((command, max(line, now + patience)))
             continue
         # It has outlived its exchange's state.
         _log.error(

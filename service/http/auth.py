@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections import OrderedDict
@@ -12,7 +13,8 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from service import clock, db
 from service.http.edge import edge_of
@@ -121,21 +123,54 @@ class _Known:
 
 known: Final = _Known()
 
-_key_scheme: Final = HTTPBearer(
+
+class Bearer(HTTPBearer):
+    """A bearer's credential (RFC 6750), as text: the framework's own makes a model of it."""
+
+    async def __call__(self, request: Request) -> str | None:  # type: ignore[override]
+        """Return the credential, or None without one."""
+        scheme, text = get_authorization_scheme_param(request.headers.get("authorization"))
+        return text if text and scheme.lower() == "bearer" else None
+
+
+_key_scheme: Final = Bearer(
     scheme_name="ApiKey",
     description="A platform's key: tk_live_… or tk_sandbox_…",
     auto_error=False,
 )
-_member_scheme: Final = HTTPBearer(
+_member_scheme: Final = Bearer(
     scheme_name="MemberToken",
     description="A member's short-lived token, from POST /v1/members/{member}/tokens",
     bearerFormat="JWT",
     auto_error=False,
 )
-_operator_scheme: Final = HTTPBearer(
+_operator_scheme: Final = Bearer(
     scheme_name="OperatorKey", description="The instance's operator key", auto_error=False
 )
-Given = HTTPAuthorizationCredentials | None
+Given = str | None
+
+
+#: Keys that are being looked up.
+_looking: Final[dict[str, asyncio.Task[tuple[Key, Mode]]]] = {}
+
+
+async def _recognise(request: Request, secret: str) -> tuple[Key, Mode]:
+    edge = edge_of(request)
+    now = clock.now()
+    if not known.remembers(secret):
+        await edge.limits.check_wrong_keys(_network(request))
+    found = await edge.run(db.SYSTEM, lambda c: keys.recognise(c, secret, now))
+    if found is None:
+        await edge.limits.count_wrong_key(_network(request))
+    if found is None and secret.startswith("tk_operator_"):
+        raise NotSignedIn(
+            "This is an operator's key: it opens /v1/platforms and /v1/operator. Here a "
+            "platform's key opens, tk_live_… or tk_sandbox_…."
+        )
+    if found is None:
+        raise NotSignedIn("This API key is not known, or has ended.")
+    known.keep(secret, *found)
+    return found
 
 
 async def by_key(request: Request, secret: str) -> Actor:
@@ -147,21 +182,12 @@ async def by_key(request: Request, secret: str) -> Actor:
     """
     edge = edge_of(request)
     found = known.get(secret)
-    now = clock.now()
-    if found is None or not found[0].works(now):
-        if not known.remembers(secret):
-            await edge.limits.check_wrong_keys(_network(request))
-        found = await edge.run(db.SYSTEM, lambda c: keys.recognise(c, secret, now))
-        if found is None:
-            await edge.limits.count_wrong_key(_network(request))
-        if found is None and secret.startswith("tk_operator_"):
-            raise NotSignedIn(
-                "This is an operator's key: it opens /v1/platforms and /v1/operator. Here a "
-                "platform's key opens, tk_live_… or tk_sandbox_…."
-            )
-        if found is None:
-            raise NotSignedIn("This API key is not known, or has ended.")
-        known.keep(secret, *found)
+    if found is None or not found[0].works(clock.now()):
+        # All that come with one key look it up once: what they recall ends for all at one instant.
+        if (looking := _looking.get(secret)) is None:
+            looking = _looking[secret] = asyncio.create_task(_recognise(request, secret))
+            looking.add_done_callback(lambda _: _looking.pop(secret, None))
+        found = await asyncio.shield(looking)
     key, mode = found
     await edge.limits.count_platform(str(key.platform_id))
     return Actor(key.platform_id, mode, frozenset(key.scopes), key.id, None)
@@ -190,7 +216,7 @@ def _network(request: Request) -> str:
 def _need(given: Given) -> str:
     if given is None:
         raise NotSignedIn("Send 'Authorization: Bearer …' with an API key or a member's token.")
-    return given.credentials
+    return given
 
 
 def _check(actor: Actor, scope: str) -> Actor:

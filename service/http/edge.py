@@ -16,7 +16,9 @@ from service import db
 from service.config import Settings
 from service.exchanges.codes import CodeBook
 from service.exchanges.desk import Desk
+from service.exchanges.proofs import Prover
 from service.files import Files
+from service.http.lanes import Lanes
 from service.http.limits import Limits
 from service.platforms.tokens import Signer
 
@@ -32,12 +34,16 @@ class Edge:
     desk: Desk
     codes: CodeBook
     signer: Signer
+    #: Signs and checks what the squares of hand-overs hold.
+    prover: Prover
     #: Where files of evidence are.
     files: Files
     #: Tells the worker that rows wait for it; never fails, never waits.
     wake: Callable[[], None]
     #: How often one may ask.
     limits: Limits
+    #: Where requests of one kind and platform go together.
+    lanes: Lanes
 
     async def run(self, scope: db.Scope, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one committed transaction of a platform, or of the system."""

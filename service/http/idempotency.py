@@ -101,11 +101,11 @@ _REMEMBER: Final = text(
 Work = Callable[[Connection, datetime], Answer]
 T = TypeVar("T")
 
-_RUNNING: Final = "The first request with this key is still running; send it again in a moment."
+RUNNING: Final = "The first request with this key is still running; send it again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """One request under its key. ``now`` is real time: in that, keys end."""
 
     actor: Actor | Operator | Neutral
@@ -130,7 +130,7 @@ class _Call:
             .one()
         )
         if not row["free"] and row["status"] is None:
-            raise IdempotencyKeyInUse(_RUNNING)
+            raise IdempotencyKeyInUse(RUNNING)
         if row["key"] is None:
             return None
         if bytes(row["fingerprint"]) != self.fingerprint:
@@ -158,7 +158,7 @@ class _Call:
             },
         )
         if written.rowcount != 1:
-            raise _AnsweredMeanwhile
+            raise AnsweredMeanwhile
 
     def act(self, connection: Connection, work: Work) -> Answer:
         """Run ``work``; if it is refused, make sure that it was not its own twin that stood there.
@@ -170,22 +170,22 @@ class _Call:
             return work(connection, moment(connection, self.actor, hold=True))
         except Refusal:
             if self.claim(connection) is not None:
-                raise _AnsweredMeanwhile from None
+                raise AnsweredMeanwhile from None
             raise
 
 
-class _AnsweredMeanwhile(Exception):
+class AnsweredMeanwhile(Exception):
     """The first request under the key ended while this one ran: undo this one, look again."""
 
 
 async def _run(edge: Edge, scope: db.Scope, whole: Callable[[Connection], T]) -> T:
     try:
         return await edge.run(scope, whole)
-    except _AnsweredMeanwhile:
+    except AnsweredMeanwhile:
         try:
             return await edge.run(scope, whole)
-        except _AnsweredMeanwhile as again:
-            raise IdempotencyKeyInUse(_RUNNING) from again
+        except AnsweredMeanwhile as again:
+            raise IdempotencyKeyInUse(RUNNING) from again
 
 
 def replace_kept(connection: Connection, actor: Actor, location: str, body: Any) -> None:
@@ -216,12 +216,12 @@ async def once(
 
     ``said``: what tells the request from another one, where its body was a stream that is gone.
     """
-    call = await _call(request, actor, key, said)
+    call = await call_of(request, actor, key, said)
 
     def whole(connection: Connection) -> Response:
         stored = call.claim(connection)
         if stored is not None:
-            return _replay(stored)
+            return replay(stored)
         answer = call.act(connection, work)
         return _finish(request, call, connection, answer)
 
@@ -243,12 +243,12 @@ async def once_in_two(
     the call; ``conclude`` makes the answer to keep. A replay of a request that died in between
     goes on from its rows.
     """
-    call = await _call(request, actor, key)
+    call = await call_of(request, actor, key)
 
     def first(connection: Connection) -> Response | str:
         stored = call.claim(connection)
         if stored is not None:
-            return stored["location"] if stored["status"] is None else _replay(stored)
+            return stored["location"] if stored["status"] is None else replay(stored)
         answer = call.act(connection, work)
         if answer.resume is None:
             return _finish(request, call, connection, answer)
@@ -263,25 +263,25 @@ async def once_in_two(
     def last(connection: Connection) -> Response:
         stored = call.claim(connection)
         if stored is not None and stored["status"] is not None:
-            return _replay(stored)
+            return replay(stored)
         now = moment(connection, actor)
         return _finish(request, call, connection, conclude(connection, begun, now))
 
     return await _run(edge, actor.platform_id, last)
 
 
-async def _call(
+async def call_of(
     request: Request,
     actor: Actor | Operator | Neutral,
     key: str | None,
     said: bytes | None = None,
-) -> _Call:
+) -> Call:
     body = await request.body() if said is None else said
-    line = f"{request.method} {request.url.path}\n".encode()
-    return _Call(actor, check_key(key), hashlib.sha256(line + body).digest(), clock.now())
+    line = f"{request.method} {request.scope['path']}\n".encode()
+    return Call(actor, check_key(key), hashlib.sha256(line + body).digest(), clock.now())
 
 
-def _finish(request: Request, call: _Call, connection: Connection, answer: Answer) -> Response:
+def _finish(request: Request, call: Call, connection: Connection, answer: Answer) -> Response:
     if answer.refusal is not None:
         body = problems.of_refusal(answer.refusal, request_id(request))
         call.remember(connection, body["status"], dumps(body).decode(), None)
@@ -289,16 +289,16 @@ def _finish(request: Request, call: _Call, connection: Connection, answer: Answe
     said = dumps(answer.body).decode()
     kept = said if answer.kept is None else dumps(answer.kept).decode()
     call.remember(connection, answer.status, kept, answer.location)
-    return _response(answer.status, said, answer.location)
+    return respond(answer.status, said, answer.location)
 
 
-def _replay(stored: RowMapping) -> Response:
-    response = _response(stored["status"], stored["body"], stored["location"])
+def replay(stored: RowMapping) -> Response:
+    response = respond(stored["status"], stored["body"], stored["location"])
     response.headers["Idempotent-Replayed"] = "true"
     return response
 
 
-def _response(status: int, body: str, location: str | None) -> Response:
+def respond(status: int, body: str, location: str | None) -> Response:
     headers = {"Location": location} if location else None
     media = problems.MEDIA_TYPE if status >= 400 else "application/json"
     return Response(body, status, headers, media)

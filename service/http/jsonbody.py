@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from functools import cached_property
 from typing import Any, Final, NoReturn
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic_core import PydanticUndefined
 from starlette.responses import Response
 
 from service.http.refusals import BadRequest, InvalidBody, InvalidText, WrongMediaType
@@ -99,21 +101,38 @@ class StrictRoute(APIRoute):
     The body is read by :func:`parse` instead of the framework's lenient reader.
     """
 
+    @cached_property
+    def query_names(self) -> frozenset[str]:
+        """The names of all parameters that may stand in its query."""
+        return frozenset(_query_names(self.dependant))
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler so that it finds the body read already."""
         handler = super().get_route_handler()
-        takes_body = self.body_field is not None
-        known = _query_names(self.dependant)
 
         async def strict(request: Request) -> Response:
-            if request.scope["query_string"]:
-                _only(known, request.query_params)
-            body = await request.body() if takes_body else b""
-            if body:
-                kind = request.headers.get("content-type", "").partition(";")[0]
-                if kind.strip().lower() != "application/json":
-                    raise WrongMediaType("Send the body as application/json.")
-                request._json = parse(body)  # noqa: SLF001 - where Starlette keeps a read body
+            body = await read(request, self)
+            if body is not PydanticUndefined:
+                request._json = body  # noqa: SLF001 - where Starlette keeps a read body
             return await handler(request)
 
         return strict
+
+
+async def read(request: Request, route: StrictRoute) -> Any:
+    """Return the value of a request's body; pydantic's word for "nothing" where it has none.
+
+    Raises:
+        BadRequest, InvalidBody, InvalidText: as :func:`parse`.
+        WrongMediaType: the body is not said to be JSON.
+        RequestValidationError: the address asks for something the route does not know.
+    """
+    if request.scope["query_string"]:
+        _only(route.query_names, request.query_params)
+    body = b"" if route.body_field is None else await request.body()
+    if not body:
+        return PydanticUndefined
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    if kind.strip().lower() != "application/json":
+        raise WrongMediaType("Send the body as application/json.")
+    return parse(body)

@@ -9,21 +9,20 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service import clock, db
+from service.http.auth import Bearer, Given
 from service.http.edge import edge_of
 from service.http.refusals import NotSignedIn, RoleMissing
 from service.mediators import sessions
 from service.mediators.sessions import Seen
 
-_scheme: Final = HTTPBearer(
+_scheme: Final = Bearer(
     scheme_name="MediatorToken",
     description="A mediator's short-lived token, from POST /v1/mediation/sign-in",
     bearerFormat="JWT",
     auto_error=False,
 )
-_Given = HTTPAuthorizationCredentials | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,11 @@ def mediator_of(*roles: str) -> Callable[..., Coroutine[Any, Any, Neutral]]:
     that is over), BadToken (forged, over, or for something else) or RoleMissing.
     """
 
-    async def dependency(request: Request, given: Annotated[_Given, Depends(_scheme)]) -> Neutral:
-        if given is None or given.credentials.startswith("tk_"):
+    async def dependency(request: Request, given: Annotated[Given, Depends(_scheme)]) -> Neutral:
+        if given is None or given.startswith("tk_"):
             raise NotSignedIn("Send 'Authorization: Bearer …' with a mediator's token.")
         edge, now = edge_of(request), clock.now()
-        mediator_id, session_id = sessions.read(edge.signer, given.credentials, now)
+        mediator_id, session_id = sessions.read(edge.signer, given, now)
         seen = await edge.run(db.SYSTEM, lambda c: sessions.see(c, mediator_id, session_id, now))
         if seen is None:
             raise NotSignedIn("The session is over: sign in again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from typing import Final
@@ -18,9 +19,10 @@ from service.ids import encode, uuid7
 from service.operations import metrics
 
 _log = structlog.get_logger(__name__)
+_lines: Final = logging.getLogger(__name__)
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
-_TOKEN: Final = re.compile(r"^(/l/|/v1/mediation/invitations/|/desk/invitations/)[^/]*")
+_TOKEN: Final = re.compile(r"^(/l/|/h/|/v1/mediation/invitations/|/desk/invitations/)[^/]*")
 _CLOSE: Final = (b"connection", b"close")
 #: Where a body is a file.
 _FILES: Final = re.compile(r"/v1/cases/[^/]+/evidence/files|/l/[^/]+/case/evidence")
@@ -102,13 +104,14 @@ class Edge:
             await of_bug(error, request_id)(asked, receive, finish)
         seconds = time.perf_counter() - began
         _count(scope["method"], asked, status, seconds)
-        _log.info(
-            "request",
-            method=scope["method"],
-            path=_shown(asked),
-            status=status,
-            ms=round(seconds * 1000, 1),
-        )
+        if _lines.isEnabledFor(logging.INFO):  # or the facts are gathered for nobody
+            _log.info(
+                "request",
+                method=scope["method"],
+                path=_shown(asked),
+                status=status,
+                ms=round(seconds * 1000, 1),
+            )
 
     def _refusal(self, scope: Scope, headers: Headers) -> BadRequest | BodyTooLarge | None:
         if _NUL.search(scope["query_string"]) or "\x00" in scope["path"]:

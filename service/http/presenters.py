@@ -15,6 +15,7 @@ from service.exchanges.queries import next_actions
 from service.http.paths import public
 from service.ids import encode
 from service.payments.payee import payout_notice
+from service.platforms.helpers import Helper
 from service.platforms.keys import Key
 from service.platforms.members import Member
 from service.platforms.platforms import Platform
@@ -150,6 +151,8 @@ def confirmation(row: Mapping[str, Any]) -> dict[str, Any]:
         "word": row["word"],
         "method": row["method"],
         "via": row["via"],
+        "helper": None if row["helper_id"] is None else encode("helper", row["helper_id"]),
+        "operator": row["operator"],
         "at": row["at"],
     }
 
@@ -206,6 +209,7 @@ def platform(one: Platform) -> dict[str, Any]:
         "name": one.name,
         "mode": one.mode,
         "twin": encode("platform", one.twin_id),
+        "phone": one.phone,
         "created_at": one.created_at,
     }
 
@@ -242,6 +246,30 @@ def member(one: Member) -> dict[str, Any]:
         "assisted": one.assisted,
         "created_at": one.created_at,
         "erased_at": one.erased_at,
+    }
+
+
+def helper(one: Helper, now: datetime, url: str | None = None) -> dict[str, Any]:
+    """Show a helper; the link that is theirs only when they have just been named."""
+    limit = {"amount": one.limit_amount, "unit": one.limit_unit}
+    return {
+        "id": encode("helper", one.id),
+        "object": "helper",
+        "member": encode("member", one.member_id),
+        "exchange": None if one.exchange_id is None else encode("exchange", one.exchange_id),
+        "name": one.name,
+        "email": one.email,
+        "phone": one.phone,
+        "may": [str(may) for may in one.listed],
+        "limit": None if one.limit_amount is None else limit,
+        "named_by": one.named_by,
+        "consent": one.consent,
+        "named_at": one.named_at,
+        "ends_at": one.ends_at,
+        "ended_at": one.ended_at,
+        "ended_by": one.ended_by,
+        "works": one.works(now),
+        "url": url,
     }
 
 

@@ -32,7 +32,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from ledger.refusals import Refusal
-from service.http import hints, limits
+from service.http import hints, lanes, limits
 from service.http import refusals as http
 from service.http.statuses import STATUS
 from service.mediators import throttle
@@ -132,7 +132,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="Tierce"'
     if isinstance(error, http.IdempotencyKeyInUse):
         headers["Retry-After"] = "1"
-    if isinstance(error, throttle.TooManyTries | limits.TooManyRequests):
+    if isinstance(error, throttle.TooManyTries | limits.TooManyRequests | lanes.Busy):
         headers["Retry-After"] = str(error.facts["wait_seconds"])
     return respond(body, headers)
 
@@ -212,8 +212,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
         facts={},
     )
     headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    # Pages are not in the document: what the framework found there is what there is.
+    if error.status_code == 405 and (allowed := _allowed(request)):
+        headers["Allow"] = ", ".join(sorted(allowed))
     return respond(body, headers)
 
 

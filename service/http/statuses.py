@@ -22,9 +22,19 @@ from ledger import refusals as books
 from ledger.refusals import Refusal
 from service.events import catalogue, endpoints, guard, replays, signing
 from service.events.outbox import EventNotFound
-from service.exchanges import evidence, leaving, losses, pauses, payouts, returns
+from service.exchanges import (
+    evidence,
+    helpers,
+    helping,
+    leaving,
+    losses,
+    pauses,
+    payouts,
+    proofs,
+    returns,
+)
 from service.exchanges import refusals as exchanges
-from service.http import limits
+from service.http import lanes, limits
 from service.http import refusals as http
 from service.mediators import accounts, passwords, sessions, sign_in, throttle
 from service.messages import addresses, bounces, links
@@ -35,6 +45,7 @@ from service.payments import payee as payees
 from service.payments.payments import PaymentNotFound
 from service.payments.port import ForgedEvent, NoProvider
 from service.payments.vault import SecretsUnreadable
+from service.platforms import helpers as named
 from service.platforms import keys, members, platforms, scopes, tokens
 from service.records import decisions, receipts
 from service.records.keys import SigningKeyUnreadable
@@ -62,6 +73,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
     accounts.MediatorEnded: 409,
     throttle.TooManyTries: 429,
     limits.TooManyRequests: 429,
+    lanes.Busy: 503,
     http.MemberOnly: 403,
     http.NotYourself: 403,
     exchanges.NotAParty: 403,
@@ -72,6 +84,16 @@ STATUS: Final[dict[type[Refusal], int]] = {
     platforms.PlatformNotFound: 404,
     keys.KeyNotFound: 404,
     members.MemberNotFound: 404,
+    named.HelperNotFound: 404,
+    helping.HelperEnded: 403,
+    helping.HelperMayNot: 403,
+    helping.HelperBeyondLimit: 403,
+    helping.HelperIsOtherSide: 409,
+    helpers.InvalidHelper: 422,
+    helpers.HelperIsMember: 409,
+    helpers.AlreadyHelps: 409,
+    helpers.TooManyHelpers: 409,
+    helpers.HelperOver: 409,
     exchanges.ExchangeNotFound: 404,
     contests.ChargebackNotFound: 404,
     resolutions.DifferenceNotFound: 404,
@@ -94,6 +116,8 @@ STATUS: Final[dict[type[Refusal], int]] = {
     sandbox.ClockCannotGoBack: 422,
     sandbox.TooFarAhead: 422,
     http.IdempotencyKeyInUse: 409,
+    proofs.ProofInvalid: 422,
+    proofs.ProofOutdated: 409,
     members.ExternalIdTaken: 409,
     brought.EvidenceNotFound: 404,
     brought.EvidenceDeleted: 404,

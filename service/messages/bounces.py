@@ -129,7 +129,8 @@ def _statuses(mail: Message) -> Iterable[Message]:
 
 _FIND: Final = text(
     "SELECT m.platform_id, m.id, m.member_id, m.exchange_id, m.template, m.channel, m.state, "
-    "m.resends, t.recipient, p.erased_at IS NOT NULL AS erased FROM service.message AS m "
+    "m.resends, m.helper_id, t.recipient, p.erased_at IS NOT NULL AS erased "
+    "FROM service.message AS m "
     "JOIN service.member AS p ON p.platform_id = m.platform_id AND p.id = m.member_id "
     "LEFT JOIN service.message_text AS t ON t.platform_id = m.platform_id AND t.message_id = m.id "
     "WHERE m.id = :id FOR UPDATE OF m"
@@ -162,7 +163,8 @@ def record(connection: Connection, report: Report, now: datetime) -> bool:
         _BOUNCED, {"platform_id": found["platform_id"], "id": found["id"], "reason": reason}
     )
     tell(connection, found, report.reason, clocks.now_at(connection, found["platform_id"], now))
-    if report.bad_address and found["recipient"] is not None:
+    # What a helper's address does says nothing of the member's.
+    if report.bad_address and found["recipient"] is not None and found["helper_id"] is None:
         mark_bad(
             connection,
             found["platform_id"],

@@ -38,6 +38,7 @@ NOTHING: Final[Mapping[str, Any]] = {
     "neutral": None,
     "stands": False,
     "flagged": False,
+    "task": None,
 }
 
 _ENTRY: Final = text(
@@ -105,6 +106,7 @@ def of_case(
         "neutral": _neutral(connection, case),
         "stands": bool(data.get("stands")),
         "flagged": case.cause is Cause.FRAUD,
+        "task": _task(data, locale),
         **_amounts(case, exchange, side, data, known, locale),
     }
 
@@ -216,3 +218,12 @@ def _settled(case: Case, exchange: Exchange) -> tuple[dict[str, int], dict[str, 
         for role, part in ((Role.PAYER, leg.share.to_payer), (Role.PAYEE, leg.share.to_payee)):
             got[role][leg.unit] = got[role].get(leg.unit, 0) + part
     return got[Role.PAYER], got[Role.PAYEE]
+
+
+def _task(data: Mapping[str, Any], locale: str) -> str | None:
+    """Return what a reminder reminds of, None for everything else."""
+    about = data.get("about") if data.get("side") is not None else None
+    if about is None:
+        return None
+    tasks: Mapping[str, str] = words.catalogue(locale, "words")["case_tasks"]
+    return tasks[about]

@@ -72,7 +72,7 @@ def compose(template: str, locale: str, variables: Mapping[str, Any], url: str |
         "url": url,
         "link": fill(words["link"], {"button": said["button"]}),
         "careful": words["careful"],
-        "footer": fill(words["footer"], variables),
+        "footer": fill(words["footer_helper" if variables["helped"] else "footer"], variables),
     }
     return assembled(parts)
 

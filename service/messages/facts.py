@@ -15,7 +15,7 @@ from service.exchanges import queries
 from service.exchanges.deadlines import deadlines, decide_by
 from service.exchanges.kinds import LegRole, Role, shows_code
 from service.exchanges.model import Exchange
-from service.messages import case_facts, words
+from service.messages import case_facts, helper_facts, words
 from service.messages.compose import Recipient
 from service.platforms import members, platforms
 
@@ -65,12 +65,16 @@ def variables(
         "task": None,
         **_goods(recipient.locale, {}),
         **case_facts.NOTHING,
+        **helper_facts.NOTHING,
     }
     if exchange_id is not None:
         exchange = queries.find(connection, platform_id, exchange_id, member_id)
         found |= of_exchange(connection, exchange, member_id, recipient, facts)
         if case_facts.case_id_of(facts) is not None:
             found |= case_facts.of_case(connection, exchange, member_id, recipient, facts)
+    # What was done was done at the checkpoint of then, not at the one that comes now.
+    done_at = words.checkpoint(facts.get("checkpoint"), recipient.locale)
+    found |= helper_facts.of_event(connection, platform_id, recipient, facts, done_at)
     return recipient, found
 
 

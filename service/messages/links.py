@@ -1,5 +1,8 @@
 """One-tap links: whoever holds one acts as the member, on one exchange, until it ends.
 
+A helper has links of their own, which say whose they are and open nothing once the helper has
+ended: one to what they can help with, and one for each exchange that they opened there.
+
 The token is 256 random bits and is kept nowhere but in the member's message; here is its SHA-256.
 Instants are the platform's own.
 """
@@ -22,6 +25,7 @@ from service import db
 from service.ids import uuid7
 from service.messages.tables import link
 from service.platforms import members
+from service.platforms.helpers import Helper
 
 #: How long a link lasts at least, and how long after the deadline it is for.
 LASTS: Final = timedelta(days=14)
@@ -45,13 +49,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a token opens. The three ids are None for an unknown one."""
+    """What a token opens. The ids are None for an unknown one, the last for a member's own."""
 
     standing: Standing
     platform_id: UUID | None = None
     link_id: UUID | None = None
     member_id: UUID | None = None
     exchange_id: UUID | None = None
+    helper_id: UUID | None = None
 
 
 def make(
@@ -73,30 +78,67 @@ def make(
     ends = now + LASTS
     if until is not None:
         ends = max(ends, until + AFTER_DEADLINE)
+    _write(connection, platform_id, member_id, exchange_id, None, purpose, token, now, ends)
+    return f"{public_url.rstrip('/')}/l/{token}"
+
+
+def make_for_helper(
+    connection: Connection,
+    helper: Helper,
+    exchange_id: UUID | None,
+    now: datetime,
+    *,
+    public_url: str,
+) -> str:
+    """Make a link of a helper and return its URL: to one exchange, or (None) to all they can see.
+
+    It ends with the helper, and to one exchange after 14 days at most.
+    """
+    token = secrets.token_urlsafe(32)
+    ends = helper.ends_at if exchange_id is None else min(helper.ends_at, now + LASTS)
+    key = (helper.platform_id, helper.member_id, exchange_id, helper.id)
+    _write(connection, *key, "helper", token, now, ends)
+    return f"{public_url.rstrip('/')}/{'h' if exchange_id is None else 'l'}/{token}"
+
+
+def _write(
+    connection: Connection,
+    platform_id: UUID,
+    member_id: UUID,
+    exchange_id: UUID | None,
+    helper_id: UUID | None,
+    purpose: str,
+    token: str,
+    now: datetime,
+    ends: datetime,
+) -> None:
     row = {
         "platform_id": platform_id,
         "id": uuid7(),
         "member_id": member_id,
         "exchange_id": exchange_id,
+        "helper_id": helper_id,
         "purpose": purpose,
         "hash": _hash(token),
         "created_at": now,
         "expires_at": ends,
     }
     db.insert_many(connection, link, [row])
-    return f"{public_url.rstrip('/')}/l/{token}"
 
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-# A link of a member who was erased, or whose platform's clock has passed it, opens nothing.
+# A link of a member who was erased, or whose platform's clock has passed it, opens nothing; nor
+# does one of a helper who has ended.
 _FIND: Final = text(
-    "SELECT l.platform_id, l.id, l.member_id, l.exchange_id, l.revoked_at IS NULL "
-    "AND l.expires_at > service.platform_now(l.platform_id, :now) AND m.erased_at IS NULL AS open "
+    "SELECT l.platform_id, l.id, l.member_id, l.exchange_id, l.helper_id, l.revoked_at IS NULL "
+    "AND l.expires_at > service.platform_now(l.platform_id, :now) AND m.erased_at IS NULL "
+    "AND (l.helper_id IS NULL OR h.ended_at IS NULL) AS open "
     "FROM service.link AS l JOIN service.member AS m "
-    "ON m.platform_id = l.platform_id AND m.id = l.member_id WHERE l.hash = :hash"
+    "ON m.platform_id = l.platform_id AND m.id = l.member_id LEFT JOIN service.helper AS h "
+    "ON h.platform_id = l.platform_id AND h.id = l.helper_id WHERE l.hash = :hash"
 )
 
 
@@ -109,7 +151,14 @@ def find(connection: Connection, token: str, now: datetime) -> Found:
     if row is None:
         return Found(Standing.UNKNOWN)
     standing = Standing.OPEN if row["open"] else Standing.ENDED
-    return Found(standing, row["platform_id"], row["id"], row["member_id"], row["exchange_id"])
+    return Found(
+        standing,
+        row["platform_id"],
+        row["id"],
+        row["member_id"],
+        row["exchange_id"],
+        row["helper_id"],
+    )
 
 
 _USED: Final = text(

@@ -55,12 +55,13 @@ _EXCHANGES: Final = text(
 _INSERT: Final = text(
     """
     INSERT INTO service.message (platform_id, id, member_id, exchange_id, event_id, template,
-        category, urgent, facts, state, made_at, due_at)
+        category, urgent, facts, state, made_at, due_at, helper_id)
     SELECT r.platform_id, r.id, r.member_id, r.exchange_id, r.event_id, r.template, r.category,
-        r.urgent, r.facts, 'waiting', r.made_at, r.due_at
+        r.urgent, r.facts, 'waiting', r.made_at, r.due_at, r.helper_id
     FROM jsonb_to_recordset(:rows) AS r
         (platform_id uuid, id uuid, member_id uuid, exchange_id uuid, event_id uuid, template text,
-         category text, urgent boolean, facts jsonb, made_at timestamptz, due_at timestamptz)
+         category text, urgent boolean, facts jsonb, made_at timestamptz, due_at timestamptz,
+         helper_id uuid)
     ON CONFLICT (platform_id, event_id, member_id, template) DO NOTHING
     """
 ).bindparams(bindparam("rows", type_=JSONB))
@@ -152,12 +153,18 @@ def _write(connection: Connection, events: Sequence[RowMapping], now: datetime) 
             "facts": {name: event["data"][name] for name in KEPT if name in event["data"]},
             "made_at": event["at"].isoformat(),
             "due_at": now.isoformat(),
+            "helper_id": _helper(tell, event["data"]),
         }
         for event in events
         for tell, member_id in _told(event, exchanges.get(event["id"]))
     ]
     if rows:
         connection.execute(_INSERT, {"rows": rows})
+
+
+def _helper(tell: Tell, data: Mapping[str, Any]) -> str | None:
+    """Return to which helper of the member a message goes, where it does not go to themselves."""
+    return str(decode("helper", data["helper"])) if tell.to is To.HELPER else None
 
 
 def _exchanges_of(connection: Connection, events: Sequence[RowMapping]) -> dict[UUID, RowMapping]:
@@ -196,7 +203,7 @@ def _told(event: RowMapping, exchange: RowMapping | None) -> list[tuple[Tell, UU
 
 
 def _recipients(to: To, event: RowMapping, exchange: RowMapping | None) -> list[UUID]:
-    if to is To.MEMBER:
+    if to in {To.MEMBER, To.HELPER}:
         return [event["member_id"] or decode("member", event["data"]["member"])]
     if exchange is None:
         raise ValueError(f"{event['type']} has no exchange, and tells its {to}")

@@ -34,6 +34,7 @@ class To(StrEnum):
     SIDE = "side"  # the side that the event's ``side`` names
     NAMED = "named"  # the sides in the event's ``to``
     MEMBER = "member"  # the member that the event itself names
+    HELPER = "helper"  # the helper that the event itself names
     CODE_HOLDER = "code_holder"  # who gives something up at the checkpoint that comes now
     NOT_HOLDER = "not_holder"  # the other of the two
 
@@ -81,6 +82,10 @@ def _cause(*wanted: str) -> Callable[[Data, Data], bool]:
 
 def _part(*wanted: str) -> Callable[[Data, Data], bool]:
     return lambda data, _exchange: data.get("part") in wanted
+
+
+def _hand(wanted: str) -> Callable[[Data, Data], bool]:
+    return lambda data, _exchange: data.get("via") == wanted
 
 
 def _without_case(_data: Data, exchange: Data) -> bool:
@@ -148,6 +153,16 @@ RULES: Final[dict[str, tuple[Tell, ...]]] = {
     "chargeback.lost": (Tell("chargeback_closed", To.PAYEE, _N),),
     # A mere warning that ends has no amount: nobody was told of it.
     "chargeback.closed": (Tell("chargeback_closed", To.PAYEE, _N, when=_with_amount),),
+    # Somebody else's hands: the member is told of every single act.
+    "helper.named": (
+        Tell("helper_named", To.MEMBER, _S),
+        Tell("helper_invited", To.HELPER, _S),
+    ),
+    "helper.ended": (Tell("helper_ended", To.MEMBER, _N),),
+    "member.assisted": (
+        Tell("helper_acted", To.MEMBER, _S, when=_hand("helper")),
+        Tell("desk_acted", To.MEMBER, _S, when=_hand("desk")),
+    ),
     # Disputes. What silence began was told by exchange.in_review.
     "case.opened": (
         Tell("case_opened", To.OTHER, _S, when=_cause("claim", "chargeback")),
@@ -177,6 +192,7 @@ RULES: Final[dict[str, tuple[Tell, ...]]] = {
     "case.repaired": (Tell("case_repaired", To.OTHER, _S),),
     "case.repair_confirmed": (Tell("case_resumed", To.OTHER, _N),),
     "case.flag_lifted": (Tell("case_resumed", To.BOTH, _N),),
+    "case.reminded": (Tell("case_reminder", To.SIDE, _S),),
     "case.closed": (Tell("case_closed", To.BOTH, _N),),
     "case.moot": (Tell("case_moot", To.BOTH, _N, when=_cause("claim")),),
 }
@@ -186,8 +202,8 @@ TEMPLATES: Final = tuple(sorted({tell.template for tells in RULES.values() for t
 
 #: What of an event's data a message may keep: figures and names of steps, nothing of a person.
 KEPT: Final = (
-    "about", "amount", "by", "case", "checkpoint", "due_at", "due_by", "entry", "failure", "number",
-    "stage", "state", "unit",
+    "about", "amount", "assisted", "by", "case", "checkpoint", "due_at", "due_by", "entry",
+    "failure", "helper", "number", "stage", "state", "step", "unit", "via",
 )  # fmt: skip
 
 
@@ -197,6 +213,6 @@ OVER_WITH_EXCHANGE: Final = frozenset(
     for tells in RULES.values()
     for tell in tells
     if tell.category is Category.STEPS
-    and tell.to is not To.MEMBER
+    and tell.to not in {To.MEMBER, To.HELPER}
     and not tell.template.startswith(CASE)
 )

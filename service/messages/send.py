@@ -18,16 +18,17 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from service import db
 from service.exchanges import queries
+from service.exchanges.case_reminders import still_waits
 from service.exchanges.desk import at_once
 from service.ids import encode
-from service.messages import addresses, bounces, facts, links
+from service.messages import addresses, bounces, case_facts, facts, helper_facts, links
 from service.messages.channels import Channels
 from service.messages.compose import Recipient, Written, compose
 from service.messages.moot import is_moot
 from service.messages.port import Envelope, Fate, Outcome
 from service.messages.rules import Category
 from service.operations import dead_letters, metrics
-from service.platforms import clocks, members, platforms
+from service.platforms import clocks, helpers, members, platforms
 from service.policies.decent import next_decent
 
 _log = structlog.get_logger(__name__)
@@ -150,11 +151,19 @@ def _prepare(
         return _Stop("suppressed", "erased")
     platform = platforms.find(connection, platform_id)
     # A sandbox's clock jumps over days: there, what would have been sent on the way is shown.
-    if platform.mode == "live" and _is_over(connection, message):
+    if platform.mode == "live" and _is_over(connection, message, now):
         return _Stop("suppressed", "over")
-    recipient, values = facts.variables(
-        connection, platform_id, member_id, message["exchange_id"], message["facts"]
-    )
+    helper_id = message["helper_id"]
+    if helper_id is None:
+        recipient, values = facts.variables(
+            connection, platform_id, member_id, message["exchange_id"], message["facts"]
+        )
+    else:
+        at = clocks.now_at(connection, platform_id, now)
+        named = helper_facts.variables(connection, platform_id, helper_id, at)
+        if named is None:
+            return _Stop("suppressed", "over")
+        recipient, values = named
     way = _way(connection, channels, message, recipient, sandbox=platform.mode == "sandbox")
     if isinstance(way, _Stop):
         return way
@@ -168,10 +177,18 @@ def _prepare(
     return _Ready(channel, Envelope(reference, address, recipient, platform.name, written))
 
 
-def _is_over(connection: Connection, message: RowMapping) -> bool:
+def _is_over(connection: Connection, message: RowMapping, now: datetime) -> bool:
     if message["exchange_id"] is None:
         return False
     exchange = queries.find(connection, message["platform_id"], message["exchange_id"])
+    if message["template"] == "case_reminder":
+        told, side = message["facts"], exchange.role_of(message["member_id"])
+        case_id = case_facts.case_id_of(told)
+        assert side is not None
+        assert case_id is not None
+        return not still_waits(
+            connection, message["platform_id"], case_id, side, told["about"], now
+        )
     return is_moot(exchange, message["member_id"], message["template"], message["facts"])
 
 
@@ -185,14 +202,17 @@ def _way(
 ) -> tuple[str, str] | _Stop:
     """Return the channel and the address, or why there is none."""
     key = (message["platform_id"], message["member_id"])
-    preferred = addresses.preference(connection, *key).of(Category(message["category"]))
+    helped = message["helper_id"] is not None  # what the member chose for themselves is theirs
+    preferred = addresses.CHANNELS[0]
+    if not helped:
+        preferred = addresses.preference(connection, *key).of(Category(message["category"]))
     if preferred == "none":
         return _Stop("suppressed", "switched_off")
     order = [preferred, *(one for one in addresses.CHANNELS if one != preferred)]
     known = [(one, at) for one in order if (at := addresses.address_of(recipient, one))]
     if not known:
         return _Stop("suppressed", "no_address")
-    bad = addresses.bad(connection, *key)
+    bad = {} if helped else addresses.bad(connection, *key)
     good = [(one, at) for one, at in known if bad.get(one) != addresses.fingerprint(at)]
     if not good:
         # Nobody chose this: whoever is reminded there was not reached, and is not held to it.
@@ -219,7 +239,8 @@ def _written(
 ) -> Written:
     """Return the text: as it was at the first attempt, with a link of its own at each."""
     key = {"platform_id": message["platform_id"], "id": message["id"]}
-    mark = None if message["exchange_id"] is None else f"{channels.public_url}/l/{_UNSENT}"
+    linked = message["exchange_id"] is not None or message["helper_id"] is not None
+    mark = f"{channels.public_url}/l/{_UNSENT}" if linked else None
     stored = connection.execute(_STORED, key).one_or_none()
     if stored is None:
         kept = compose(message["template"], recipient.locale, values, mark)
@@ -248,6 +269,10 @@ def _written(
 
 def _link(connection: Connection, channels: Channels, message: RowMapping, now: datetime) -> str:
     platform_id, exchange_id = message["platform_id"], message["exchange_id"]
+    if message["helper_id"] is not None:
+        helper = helpers.find(connection, platform_id, message["helper_id"])
+        at = clocks.now_at(connection, platform_id, now)
+        return links.make_for_helper(connection, helper, None, at, public_url=channels.public_url)
     exchange = queries.find(connection, platform_id, exchange_id)
     return links.make(
         connection,
@@ -285,7 +310,7 @@ def _conclude(
         _record(connection, message, "bounced", now, outcome.reason, channel=ready.channel)
         at = clocks.now_at(connection, message["platform_id"], now)
         bounces.tell(connection, message, outcome.reason or "refused", at)
-        if outcome.bad_address:
+        if outcome.bad_address and message["helper_id"] is None:
             addresses.mark_bad(
                 connection,
                 message["platform_id"],

@@ -31,6 +31,7 @@ message: Final = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("resends", Integer, nullable=False, server_default="0"),
     Column("sent_at", _INSTANT),
+    Column("helper_id", Uuid),
 )
 
 message_text: Final = Table(
@@ -72,11 +73,12 @@ link: Final = Table(
     Column("platform_id", Uuid, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("member_id", Uuid, nullable=False),
-    Column("exchange_id", Uuid, nullable=False),
+    Column("exchange_id", Uuid),
     Column("purpose", Text, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Column("created_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT, nullable=False),
     Column("revoked_at", _INSTANT),
     Column("last_used_at", _INSTANT),
+    Column("helper_id", Uuid),
 )

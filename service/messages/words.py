@@ -91,19 +91,29 @@ def _beginning() -> re.Pattern[str]:
     return re.compile(rf"(^\s*|[.!?]\s+)({somebody})", re.MULTILINE)
 
 
+_TURNS: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_BREAKS: Final = frozenset({"Cc", "Zl", "Zp"})
+
+
+def harmless(given: str) -> str:
+    """Return somebody's own text whole, with its lines, and nothing in it that is not to be read.
+
+    No control characters, and nothing that turns the direction of writing.
+    """
+    return "".join(
+        letter if letter == "\n" or unicodedata.category(letter) not in _BREAKS else " "
+        for letter in given.replace("\r\n", "\n")
+        if unicodedata.bidirectional(letter) not in _TURNS
+    )
+
+
 def clean(given: str) -> str:
     """Return somebody's own text so that it can do no harm inside of ours.
 
-    One line, of a length that leaves room for ours; no control characters, nothing that turns the
-    direction of writing, and no address that a mail program would make a link of.
+    One line, of a length that leaves room for ours; nothing that is not to be read, and no address
+    that a mail program would make a link of.
     """
-    kept = "".join(
-        " " if unicodedata.category(letter) in {"Cc", "Zl", "Zp"} else letter
-        for letter in given
-        if unicodedata.bidirectional(letter)
-        not in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-    )
-    line = " ".join(kept.replace("://", ": //").split())
+    line = " ".join(harmless(given).replace("://", ": //").split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1].rstrip()}…"
 
 

@@ -89,6 +89,15 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, PoolTimeoutError | OSError)
 
 
+def loudly(log: Any, error: BaseException) -> Callable[..., Any]:
+    """Return how ``log`` tells of an error: critical is what a person has to mend.
+
+    A database that was away, and whatever else passes by itself, is a warning.
+    """
+    say: Callable[..., Any] = log.warning if is_passing(error) else log.critical
+    return say
+
+
 def again_after(failures: int) -> timedelta:
     """Return how long a row waits after its n-th failure: 1 minute, then 4, 16 and 64."""
     return timedelta(minutes=4 ** max(0, min(failures, MOST_FAILURES) - 1))

@@ -48,6 +48,25 @@ http_seconds: Final = Histogram(
     buckets=_FAST,
     registry=registry,
 )
+lane_batch: Final = Histogram(
+    "tierce_lane_batch_size",
+    "Commands that went in one transaction, by lane.",
+    ("lane",),
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+    registry=registry,
+)
+lane_halved: Final = Counter(
+    "tierce_lane_halved_total",
+    "Batches that failed as a whole and were halved.",
+    ("lane",),
+    registry=registry,
+)
+lane_refused: Final = Counter(
+    "tierce_lane_refused_total",
+    "Commands told to come again because too many waited.",
+    ("lane",),
+    registry=registry,
+)
 postings: Final = Counter(
     "tierce_postings_total", "Postings written to the ledger.", ("kind",), registry=registry
 )

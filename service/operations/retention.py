@@ -95,6 +95,20 @@ _LINKS: Final = text(
     WHERE l.platform_id = old.platform_id AND l.id = old.id
     """  # noqa: S608
 )
+# What they did stays under their bare id.
+_HELPERS: Final = text(
+    f"""
+    DELETE FROM service.helper_person AS p USING (
+        SELECT o.platform_id, o.id FROM ({_OWN}) AS own CROSS JOIN LATERAL (
+            SELECT w.platform_id, w.id FROM service.helper AS w
+            JOIN service.helper_person AS q ON q.platform_id = w.platform_id AND q.helper_id = w.id
+            WHERE w.platform_id = own.id AND w.id < :below
+              AND least(w.ended_at, w.ends_at) <= own.before
+            ORDER BY w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED) AS o
+        LIMIT :limit) AS old
+    WHERE p.platform_id = old.platform_id AND p.helper_id = old.id
+    """  # noqa: S608
+)
 _MOVES: Final = text(
     """
     DELETE FROM service.clock_advance AS a USING (
@@ -138,6 +152,7 @@ RULES: Final = (
     Rule("service.webhook_delivery", timedelta(days=30), _DELIVERIES),
     Rule("service.message_text", timedelta(days=180), _TEXTS),
     Rule("service.link", timedelta(days=30), _LINKS),
+    Rule("service.helper_person", timedelta(days=365), _HELPERS),
     Rule("service.clock_advance", timedelta(days=30), _MOVES),
     # Far longer than a provider sends an event again (Stripe: 3 days) or lists it (30 days): one
     # that came back would be followed up a second time, which changes nothing but costs a call.

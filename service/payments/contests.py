@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from ledger.refusals import Refusal
+from service import db
 from service.db import metadata
 from service.platforms.clocks import swept
 
@@ -146,16 +147,21 @@ def others_open(connection: Connection, row: RowMapping | dict[str, Any]) -> lis
 
 def is_contested(connection: Connection, platform_id: UUID, exchange_id: UUID) -> bool:
     """Tell whether a bank contests a payment of the exchange now."""
-    query = (
-        select(chargeback.c.id)
-        .where(
-            chargeback.c.platform_id == platform_id,
-            chargeback.c.exchange_id == exchange_id,
-            chargeback.c.closed_at.is_(None),
-        )
-        .limit(1)
+    return bool(contested(connection, platform_id, [exchange_id]))
+
+
+def contested(
+    connection: Connection, platform_id: UUID, exchange_ids: Collection[UUID]
+) -> set[UUID]:
+    """Return those exchanges of which a bank contests a payment now."""
+    if not exchange_ids:
+        return set()
+    query = select(chargeback.c.exchange_id).where(
+        chargeback.c.platform_id == platform_id,
+        db.among(chargeback.c.exchange_id, exchange_ids),
+        chargeback.c.closed_at.is_(None),
     )
-    return connection.scalar(query) is not None
+    return set(connection.scalars(query))
 
 
 def taken(connection: Connection, platform_id: UUID, exchange_id: UUID) -> dict[UUID, int]:

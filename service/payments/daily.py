@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 
 from service import db
+from service.operations.dead_letters import loudly
 from service.payments import reconcile
 from service.payments.port import ProviderUnavailable
 from service.payments.providers import Providers
@@ -103,5 +104,5 @@ def _run(engine: Engine, providers: Providers, one: Books, now: datetime) -> int
     except ProviderUnavailable as error:
         log.warning("reconcile_put_off", error=str(error))
     except Exception as error:  # whatever it is, it must not keep the others waiting
-        log.critical("reconcile_put_off", exc_info=error)
+        loudly(log, error)("reconcile_put_off", exc_info=error)
     return done

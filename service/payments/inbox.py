@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Update, text, update
+import orjson
+from sqlalchemy import Connection, Engine, text
 
 from service import db
 from service.payments.payments import LEASE
 from service.payments.port import Event
-from service.payments.tables import provider_event
 from service.platforms.clocks import swept
 
 
@@ -33,31 +33,41 @@ class Received:
     failures: int = 0
 
 
+_RECEIVE: Final = text(
+    "INSERT INTO service.provider_event "
+    "(platform_id, provider, event_id, kind, object_ref, topic, account, received_at, try_at) "
+    "SELECT :platform_id, told.provider, told.id, told.kind, told.object_ref, told.topic, "
+    "told.account, :now, :now "
+    "FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS told(provider text, id text, kind text, "
+    "object_ref text, topic text, account text) "
+    # Whoever stores the same ones in the same moment meets us at the same row, not crosswise.
+    "ORDER BY told.provider, told.id "
+    "ON CONFLICT DO NOTHING RETURNING provider, event_id"
+)
+
+
 def receive(
-    connection: Connection, platform_id: UUID, provider: str, event: Event, now: datetime
-) -> bool:
-    """Store a verified event; return False if it was there already."""
-    stored = connection.execute(
-        text(
-            "INSERT INTO service.provider_event "
-            "(platform_id, provider, event_id, kind, object_ref, topic, account, "
-            " received_at, try_at) "
-            "VALUES (:platform_id, :provider, :event_id, :kind, :object_ref, :topic, :account, "
-            " :now, :now) "
-            "ON CONFLICT DO NOTHING"
-        ),
+    connection: Connection, platform_id: UUID, events: Sequence[tuple[str, Event]], now: datetime
+) -> set[tuple[str, str]]:
+    """Store verified events, each with its provider's name, in one statement.
+
+    Return the provider and the id of those that were not there already.
+    """
+    if not events:
+        return set()
+    told = [
         {
-            "platform_id": platform_id,
             "provider": provider,
-            "event_id": event.id,
+            "id": event.id,
             "kind": event.kind,
             "object_ref": event.object_ref,
             "topic": event.topic,
             "account": event.account,
-            "now": now,
-        },
-    )
-    return stored.rowcount == 1
+        }
+        for provider, event in events
+    ]
+    values = {"platform_id": platform_id, "now": now, "events": orjson.dumps(told).decode()}
+    return {(row.provider, row.event_id) for row in connection.execute(_RECEIVE, values)}
 
 
 _CLAIM: Final = swept(
@@ -83,30 +93,64 @@ def claim(
     return sorted(found, key=lambda event: (event.received_at, event.event_id))
 
 
-def applied(connection: Connection, events: Sequence[Received], now: datetime) -> None:
-    """Mark events of one platform and provider as followed up."""
-    ids = [event.event_id for event in events]
-    connection.execute(_of(events[0], ids).values(applied_at=now, try_at=None))
+_APPLIED: Final = text(
+    "UPDATE service.provider_event AS p SET applied_at = :now, try_at = NULL "
+    "FROM unnest(CAST(:providers AS text[]), CAST(:ids AS text[])) AS e(provider, id) "
+    "WHERE p.platform_id = :platform_id AND p.provider = e.provider AND p.event_id = e.id "
+    "AND p.applied_at IS NULL AND p.refused_at IS NULL"
+)
+_PUT_OFF: Final = text(
+    "UPDATE service.provider_event AS p SET note = e.note, try_at = e.at "
+    "FROM unnest(CAST(:providers AS text[]), CAST(:ids AS text[]), CAST(:notes AS text[]), "
+    "CAST(:at AS timestamptz[])) AS e(provider, id, note, at) "
+    "WHERE p.platform_id = :platform_id AND p.provider = e.provider AND p.event_id = e.id "
+    "AND p.applied_at IS NULL AND p.refused_at IS NULL"
+)
+_REFUSE: Final = text(
+    "UPDATE service.provider_event AS p SET note = e.note, refused_at = :now, try_at = NULL "
+    "FROM unnest(CAST(:providers AS text[]), CAST(:ids AS text[]), CAST(:notes AS text[])) "
+    "AS e(provider, id, note) "
+    "WHERE p.platform_id = :platform_id AND p.provider = e.provider AND p.event_id = e.id "
+    "AND p.applied_at IS NULL AND p.refused_at IS NULL"
+)
 
 
-def put_off(engine: Engine, event: Received, note: str, now: datetime) -> None:
-    """Leave an event for later (1 second, doubling to a day) and keep the reason."""
-    later = now + min(timedelta(seconds=2 ** min(event.attempts - 1, 20)), timedelta(days=1))
-    with db.transaction(engine, event.platform_id) as connection:
-        connection.execute(_of(event).values(note=note, try_at=later))
+def applied(
+    connection: Connection, platform_id: UUID, events: Sequence[Received], now: datetime
+) -> None:
+    """Mark events of one platform as followed up."""
+    if events:
+        connection.execute(_APPLIED, {**_ids(platform_id, events), "now": now})
 
 
-def refuse(engine: Engine, event: Received, reason: str, now: datetime) -> None:
-    """Give an event up for good and keep the reason for the operator; nothing was booked."""
-    with db.transaction(engine, event.platform_id) as connection:
-        connection.execute(_of(event).values(note=reason, refused_at=now, try_at=None))
+def put_off(
+    connection: Connection, platform_id: UUID, notes: Sequence[tuple[Received, str]], now: datetime
+) -> None:
+    """Leave events of one platform for later (1 second, doubling to a day), each with a reason."""
+    if not notes:
+        return
+    events = [event for event, _ in notes]
+    waits = [timedelta(seconds=2 ** min(event.attempts - 1, 20)) for event in events]
+    values = {
+        **_ids(platform_id, events),
+        "notes": [note for _, note in notes],
+        "at": [now + min(one, timedelta(days=1)) for one in waits],
+    }
+    connection.execute(_PUT_OFF, values)
 
 
-def _of(event: Received, ids: Sequence[str] | None = None) -> Update:
-    return update(provider_event).where(
-        provider_event.c.platform_id == event.platform_id,
-        provider_event.c.provider == event.provider,
-        provider_event.c.event_id.in_(ids or [event.event_id]),
-        provider_event.c.applied_at.is_(None),
-        provider_event.c.refused_at.is_(None),
-    )
+def refuse(
+    connection: Connection, platform_id: UUID, notes: Sequence[tuple[Received, str]], now: datetime
+) -> None:
+    """Give events of one platform up for good, each with a reason for the operator."""
+    if notes:
+        values = _ids(platform_id, [event for event, _ in notes])
+        connection.execute(_REFUSE, {**values, "notes": [note for _, note in notes], "now": now})
+
+
+def _ids(platform_id: UUID, events: Sequence[Received]) -> dict[str, object]:
+    return {
+        "platform_id": platform_id,
+        "providers": [event.provider for event in events],
+        "ids": [event.event_id for event in events],
+    }

@@ -72,7 +72,7 @@ def readiness(
         select(payee_account)
         .where(payee_account.c.platform_id == platform_id)
         .where(payee_account.c.provider == provider.name)
-        .where(payee_account.c.member_id.in_(list(member_ids)))
+        .where(db.among(payee_account.c.member_id, member_ids))
         .order_by(payee_account.c.member_id)
     )
     if lock:
@@ -91,6 +91,20 @@ def find(connection: Connection, platform_id: UUID, member_id: UUID, provider: s
     """Return the member's account at ``provider``, if there is one or one is being opened."""
     row = connection.execute(_of_member(platform_id, member_id, provider)).mappings().one_or_none()
     return None if row is None else _payee(row)
+
+
+def find_all(
+    connection: Connection, platform_id: UUID, member_ids: Collection[UUID]
+) -> dict[tuple[UUID, str], Payee]:
+    """Return the accounts of members, by member and provider, where there are any."""
+    if not member_ids:
+        return {}
+    query = select(payee_account).where(
+        payee_account.c.platform_id == platform_id,
+        db.among(payee_account.c.member_id, member_ids),
+    )
+    rows = connection.execute(query).mappings()
+    return {(row["member_id"], row["provider"]): _payee(row) for row in rows}
 
 
 def account_ref(

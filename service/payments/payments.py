@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select, text, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    or_,
+    select,
+    text,
+    update,
+)
 
-from disputes.mediators import instrument
 from ledger.refusals import Refusal
 from service import db
-from service.payments.port import FINAL, Object, Status, own_payment
+from service.payments.port import Status, own_payment
 from service.payments.tables import payment
 
 
@@ -137,7 +144,7 @@ def want_cancel(
     """
     if not ids:
         return
-    these = (payment.c.platform_id == platform_id, payment.c.id.in_(ids))
+    these = (payment.c.platform_id == platform_id, db.among(payment.c.id, ids))
     connection.execute(
         update(payment)
         .where(*these, payment.c.waiting)
@@ -167,17 +174,24 @@ def release(connection: Connection, platform_id: UUID, ids: Sequence[UUID], now:
     if ids:
         connection.execute(
             update(payment)
-            .where(payment.c.platform_id == platform_id, payment.c.after_id.in_(ids))
+            .where(payment.c.platform_id == platform_id, db.among(payment.c.after_id, ids))
             .where(payment.c.waiting)
             .values(waiting=False, look_again_at=now)
         )
 
 
-def set_free(connection: Connection, platform_id: UUID, payment_id: UUID) -> Sequence[RowMapping]:
-    """Return the collections that waited for this payment and can be submitted now."""
+def set_free(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID]
+) -> Sequence[RowMapping]:
+    """Return the collections that waited for the payments ``ids`` and can be submitted now."""
+    # Of the same exchange: what waited and does no more is in no index by what it waited for.
+    same = select(payment.c.exchange_id).where(
+        payment.c.platform_id == platform_id, db.among(payment.c.id, ids)
+    )
     query = select(payment).where(
         payment.c.platform_id == platform_id,
-        payment.c.after_id == payment_id,
+        payment.c.exchange_id.in_(same),
+        db.among(payment.c.after_id, ids),
         payment.c.kind == "collect",
         payment.c.state == "submitting",
         payment.c.waiting.is_(False),
@@ -185,29 +199,43 @@ def set_free(connection: Connection, platform_id: UUID, payment_id: UUID) -> Seq
     return connection.execute(query).mappings().all()
 
 
-def followers(connection: Connection, platform_id: UUID, payment_id: UUID) -> Sequence[RowMapping]:
-    """Return, locked, the payments to members that wait for this one."""
+def followers(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID]
+) -> dict[UUID, list[RowMapping]]:
+    """Return, locked, the payments to members that wait for those of ``ids``, by these."""
     query = (
         select(payment)
-        .where(payment.c.platform_id == platform_id, payment.c.after_id == payment_id)
+        .where(payment.c.platform_id == platform_id, db.among(payment.c.after_id, ids))
         .where(payment.c.waiting, payment.c.kind != "collect")
         .order_by(payment.c.id)
         .with_for_update(key_share=True)
     )
-    return connection.execute(query).mappings().all()
+    found: dict[UUID, list[RowMapping]] = {}
+    for row in connection.execute(query).mappings() if ids else ():
+        found.setdefault(row["after_id"], []).append(row)
+    return found
 
 
-def end_waiting(
-    connection: Connection, row: RowMapping, state: Status, failure: str | None, now: datetime
-) -> None:
-    """Settle a payment that was never asked of the provider, by what became of another."""
-    connection.execute(
-        update(payment)
-        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
-        .values(state=state, failure=failure, waiting=False, look_again_at=None, settled_at=now)
-    )
-    if state is not Status.SUCCEEDED:
-        uncount(connection, row)
+def lock_all(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID]
+) -> dict[UUID, RowMapping]:
+    """Return the payments that exist among ``ids``, locked in id order."""
+    query = _of_ids(platform_id, ids).order_by(payment.c.id).with_for_update(key_share=True)
+    return {row["id"]: row for row in connection.execute(query).mappings()}
+
+
+def find_all(
+    connection: Connection, platform_id: UUID, ids: Collection[UUID]
+) -> dict[UUID, RowMapping]:
+    """Return the payments that exist among ``ids``."""
+    if not ids:
+        return {}
+    rows = connection.execute(_of_ids(platform_id, ids)).mappings()
+    return {row["id"]: row for row in rows}
+
+
+def _of_ids(platform_id: UUID, ids: Collection[UUID]) -> Select[Any]:
+    return select(payment).where(payment.c.platform_id == platform_id, db.among(payment.c.id, ids))
 
 
 def lock(connection: Connection, platform_id: UUID, payment_id: UUID) -> RowMapping:
@@ -244,6 +272,25 @@ def of_ref(connection: Connection, platform_id: UUID, provider: str, ref: str) -
     return connection.execute(query).mappings().one_or_none()
 
 
+def of_refs(
+    connection: Connection, platform_id: UUID, provider: str, refs: Collection[str]
+) -> dict[str, RowMapping]:
+    """Return the payments that the provider's references mean, of those that are ours."""
+    own = {ref: own_payment(ref) for ref in refs}
+    ids = [one for one in own.values() if one is not None]
+    meant = db.among(payment.c.provider_ref, refs)
+    query = select(payment).where(
+        payment.c.platform_id == platform_id,
+        payment.c.provider == provider,
+        or_(meant, db.among(payment.c.id, ids)) if ids else meant,
+    )
+    rows = connection.execute(query).mappings().all()
+    by_id = {row["id"]: row for row in rows}
+    by_ref = {row["provider_ref"]: row for row in rows}
+    found = {ref: by_ref.get(ref) if one is None else by_id.get(one) for ref, one in own.items()}
+    return {ref: row for ref, row in found.items() if row is not None}
+
+
 def _one(connection: Connection, query: Any) -> RowMapping:
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
@@ -252,86 +299,13 @@ def _one(connection: Connection, query: Any) -> RowMapping:
     return found
 
 
-def record(connection: Connection, row: RowMapping, seen: Object, now: datetime) -> bool:
-    """Write what the provider answered on a locked row; tell whether this settled the payment.
-
-    A settled payment never moves again, so an old event that comes late changes nothing.
-    """
-    if row["settled_at"] is not None:
-        return False
-    settled = seen.status in FINAL
-    values: dict[str, Any] = {
-        "state": seen.status,
-        "provider_ref": seen.ref,
-        "next_action": dict(seen.next_action) if seen.next_action else None,
-        "failure": seen.failure,
-        "settled_at": now if settled else None,
-        "attempts": row["attempts"] + 1,
-        "look_again_at": None if settled else _next_look(row, now),
-    }
-    stood = seen.status in {Status.AUTHORISED, Status.SUCCEEDED} and row["capture"] == "manual"
-    if stood and row["authorised_at"] is None:
-        values["authorised_at"] = now
-    if seen.capture_before is not None:
-        values["capture_before"] = seen.capture_before
-    if seen.status is Status.SUCCEEDED and row["capture"] == "manual":
-        values["captured"] = seen.captured
-    if seen.saved_method is not None:
-        values["saved_method"] = seen.saved_method
-    if seen.instrument is not None:
-        values["instrument"] = instrument(seen.instrument)
+def mark_failure(
+    connection: Connection, platform_id: UUID, ids: Sequence[UUID], failure: str
+) -> None:
+    """Keep what is wrong with locked payments that are not settled by that."""
     connection.execute(
         update(payment)
-        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
-        .values(**values)
-    )
-    if settled and seen.status is not Status.SUCCEEDED:
-        uncount(connection, row)
-    return settled
-
-
-def record_return(connection: Connection, row: RowMapping, seen: Object, now: datetime) -> bool:
-    """Write that what had gone out came back later; tell whether that is news.
-
-    Banks return refunds days after they took them; the payment itself stays what it was.
-    """
-    went = row["state"] == Status.SUCCEEDED and row["kind"] in {"refund", "payout"}
-    if not went or row["returned_at"] is not None or seen.status is not Status.FAILED:
-        return False
-    connection.execute(
-        update(payment)
-        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
-        .values(returned_at=now, failure=seen.failure)
-    )
-    uncount(connection, row)
-    return True
-
-
-def _next_look(row: RowMapping, now: datetime) -> datetime:
-    """When to ask again; at once for what was first answered after nobody wanted it any more."""
-    if not row["cancel_wanted"] and row["capture_wanted"] is None:
-        return look_again(row["attempts"], now)
-    if row["provider_ref"] is None:
-        return now
-    return min(look_again(row["attempts"], now), now + WANTED_LOOK)
-
-
-def uncount(connection: Connection, row: RowMapping) -> None:
-    """A refund or reversal that failed, or came back, leaves room for another."""
-    for column, of in (("refund_asked", "collect_id"), ("reversal_asked", "payout_id")):
-        if row[of] is not None:
-            connection.execute(
-                update(payment)
-                .where(payment.c.platform_id == row["platform_id"], payment.c.id == row[of])
-                .values({column: payment.c[column] - row["amount"]})
-            )
-
-
-def mark_failure(connection: Connection, row: RowMapping, failure: str) -> None:
-    """Keep what is wrong with a locked payment that is not settled by that."""
-    connection.execute(
-        update(payment)
-        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
+        .where(payment.c.platform_id == platform_id, db.among(payment.c.id, ids))
         .values(failure=failure)
     )
 
@@ -343,23 +317,3 @@ def mark_disputed(connection: Connection, row: RowMapping, since: datetime | Non
         .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
         .values(disputed_at=since)
     )
-
-
-def record_refusal(connection: Connection, row: RowMapping, failure: str, now: datetime) -> bool:
-    """Write that the provider will never take the request; tell whether this settled it."""
-    if row["settled_at"] is not None:
-        return False
-    connection.execute(
-        update(payment)
-        .where(payment.c.platform_id == row["platform_id"], payment.c.id == row["id"])
-        .values(
-            state=Status.FAILED,
-            failure=failure,
-            next_action=None,
-            settled_at=now,
-            attempts=row["attempts"] + 1,
-            look_again_at=None,
-        )
-    )
-    uncount(connection, row)
-    return True

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from service import db
 from service.payments import connections, inbox
@@ -75,19 +75,5 @@ def _store(
     engine: Engine, platform_id: UUID, provider: str, events: Sequence[Event], now: datetime
 ) -> int:
     with db.transaction(engine, platform_id) as connection:
-        known = set(
-            connection.execute(
-                text(
-                    "SELECT event_id FROM service.provider_event WHERE platform_id = :platform_id "
-                    "AND provider = :provider AND event_id = ANY(:ids)"
-                ),
-                {
-                    "platform_id": platform_id,
-                    "provider": provider,
-                    "ids": [event.id for event in events],
-                },
-            ).scalars()
-        )
-        fresh = [event for event in events if event.id not in known]
         at = clocks.now_at(connection, platform_id, now)
-        return sum(inbox.receive(connection, platform_id, provider, event, at) for event in fresh)
+        return len(inbox.receive(connection, platform_id, [(provider, one) for one in events], at))

@@ -23,19 +23,20 @@ from service.payments.port import Object, ProviderRefused, Request, Status
 from service.payments.sandbox_accounts import SandboxAccounts, expire
 from service.payments.sandbox_books import SandboxBooks
 from service.payments.sandbox_disputes import SandboxDisputes, contested, lapse
-from service.payments.sandbox_events import SandboxEvents, tell
+from service.payments.sandbox_events import SandboxEvents, Tell, tell, tell_all
 from service.payments.sandbox_scripts import METHODS, block_lasts, script_of
 from service.platforms.clocks import swept
 
 _COLUMNS: Final = (
-    "ref, kind, status, amount, unit, failure, request, capture, captured, capture_before"
+    "ref, kind, status, amount, unit, failure, request, capture, captured, capture_before, "
+    "becomes_at"
 )
 _INSERT: Final = text(
-    "INSERT INTO service.sandbox_object (platform_id, ref, kind, request_key, request, amount, "
+    "INSERT INTO service.sandbox_object (platform_id, ref, kind, request_key, request, amount, "  # noqa: S608 - our own names
     "unit, status, becomes, becomes_at, failure, of_ref, capture, capture_before) VALUES "
     "(:platform_id, :ref, :kind, :key, CAST(:request AS jsonb), :amount, :unit, :status, :becomes, "
     ":becomes_at, :failure, :of_ref, :capture, :capture_before) "
-    "ON CONFLICT (platform_id, request_key) DO NOTHING"
+    f"ON CONFLICT (platform_id, request_key) DO NOTHING RETURNING {_COLUMNS}"
 )
 # A block ends by itself: what has become authorised will become canceled.
 _MOVE: Final = swept(
@@ -89,7 +90,7 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
             now = self._now(connection, request.platform_id)
             if request.kind in {"refund", "reversal"}:
                 self._check_back(connection, request, ref)
-            connection.execute(
+            made = connection.execute(
                 _INSERT,
                 {
                     "platform_id": request.platform_id,
@@ -107,8 +108,8 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
                     "capture": request.capture,
                     "capture_before": now + block_lasts(request) if blocks else None,
                 },
-            )
-            row = self._read(connection, request.platform_id, ref)
+            ).mappings()
+            row = made.one_or_none() or self._read(connection, request.platform_id, ref)
         if row["request"] != asked:
             raise ProviderRefused("key_reused", "This key came with another request before.")
         return self._object(row)
@@ -193,8 +194,12 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
     def retrieve(self, platform_id: UUID, ref: str) -> Object:
         """Read an object as it is now."""
         with db.transaction(self._engine, db.SYSTEM) as connection:
-            self._move(connection, self._now(connection, platform_id), platform_id, ref)
-            return self._object(self._read(connection, platform_id, ref))
+            now = self._now(connection, platform_id)
+            row = self._read(connection, platform_id, ref)
+            if row["becomes_at"] is not None and row["becomes_at"] <= now:
+                self._move(connection, now, platform_id, ref)
+                row = self._read(connection, platform_id, ref)
+        return self._object(row)
 
     def act(self, platform_id: UUID, ref: str, *, succeed: bool) -> Object:
         """Do what the payer does on a real provider's page: pass the check, or fail it."""
@@ -239,9 +244,11 @@ class Sandbox(SandboxEvents, SandboxAccounts, SandboxDisputes, SandboxBooks):
         self, connection: Connection, now: datetime, only: UUID | None, ref: str | None
     ) -> None:
         moved = connection.execute(_MOVE, {"now": now, "only": only, "ref": ref}).all()
-        for row in sorted(moved, key=attrgetter("ref")):
-            kind = f"{row.kind}.{row.status}"
-            tell(connection, row.platform_id, row.ref, kind, now, times=row.tellings)
+        changes = (
+            Tell(row.platform_id, row.ref, f"{row.kind}.{row.status}", row.tellings)
+            for row in sorted(moved, key=attrgetter("ref"))
+        )
+        tell_all(connection, changes, now)
 
     def _read(self, connection: Connection, platform_id: UUID, ref: str) -> RowMapping:
         row = (

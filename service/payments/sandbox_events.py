@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from service import db
 from service.ids import uuid7
@@ -22,6 +23,45 @@ from service.platforms import clocks
 TOLERANCE: Final = timedelta(minutes=5)
 
 
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A change of an object, to be told of ``times`` over."""
+
+    platform_id: UUID
+    ref: str
+    kind: str
+    times: int = 1
+    topic: Topic = Topic.PAYMENT
+    account: str | None = None
+
+
+_TELL: Final = text(
+    "INSERT INTO service.sandbox_event "
+    "(platform_id, id, object_ref, kind, topic, account, deliver_at, told_at) "
+    "SELECT platform_id, id, ref, kind, topic, account, :now, :now "
+    "FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS told(platform_id uuid, id uuid, "
+    "ref text, kind text, topic text, account text)"
+)
+
+
+def tell_all(connection: Connection, changes: Iterable[Tell], now: datetime) -> None:
+    """Queue the events of changes, in their order, in one statement."""
+    events = [
+        {
+            "platform_id": one.platform_id,
+            "id": uuid7(),
+            "ref": one.ref,
+            "kind": one.kind,
+            "topic": one.topic,
+            "account": one.account,
+        }
+        for one in changes
+        for _ in range(one.times)
+    ]
+    if events:
+        connection.execute(_TELL, {"now": now, "events": orjson.dumps(events).decode()})
+
+
 def tell(
     connection: Connection,
     platform_id: UUID,
@@ -29,28 +69,11 @@ def tell(
     kind: str,
     now: datetime,
     *,
-    times: int = 1,
     topic: Topic = Topic.PAYMENT,
     account: str | None = None,
 ) -> None:
-    """Queue the events of a change, ``times`` over."""
-    connection.execute(
-        text(
-            "INSERT INTO service.sandbox_event "
-            "(platform_id, id, object_ref, kind, topic, account, deliver_at, told_at) "
-            "SELECT :platform_id, id, :ref, :kind, :topic, :account, :now, :now "
-            "FROM unnest(CAST(:ids AS uuid[])) AS id"
-        ),
-        {
-            "platform_id": platform_id,
-            "ref": ref,
-            "kind": kind,
-            "topic": topic,
-            "account": account,
-            "now": now,
-            "ids": [uuid7() for _ in range(times)],
-        },
-    )
+    """Queue the event of one change."""
+    tell_all(connection, [Tell(platform_id, ref, kind, topic=topic, account=account)], now)
 
 
 class SandboxTime:
@@ -64,6 +87,11 @@ class SandboxTime:
         return clocks.now_at(connection, platform_id, self._clock())
 
 
+def _body(row: Row[Any]) -> bytes:
+    told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}
+    return orjson.dumps({"id": f"sb_{row.id}", **told})
+
+
 class SandboxEvents(SandboxTime, ABC):
     """The part of the sandbox provider that tells what happened there."""
 
@@ -73,11 +101,15 @@ class SandboxEvents(SandboxTime, ABC):
     def _settle(self, connection: Connection, now: datetime, only: UUID | None) -> None:
         """Let everything happen that is due at ``now``, on one platform or on those without."""
 
-    def tick(self, deliver: Callable[[UUID, bytes, str], None], only: UUID | None = None) -> int:
+    def tick(
+        self,
+        deliver: Callable[[Sequence[tuple[UUID, bytes, str]]], None],
+        only: UUID | None = None,
+    ) -> int:
         """Let due objects settle and deliver due events; return how many events were delivered.
 
-        ``deliver`` gets the platform, the body and its signature, as a webhook endpoint would. An
-        event is told again after a crash between its delivery and its mark, as real ones are.
+        ``deliver`` gets platforms, bodies and their signatures, as a webhook endpoint would. Events
+        are told again after a crash between their delivery and their mark, as real ones are.
         ``only`` keeps to one platform; without it, to those that have no clock of their own.
         """
         with db.transaction(self._engine, db.SYSTEM) as connection:
@@ -93,17 +125,20 @@ class SandboxEvents(SandboxTime, ABC):
                 ),
                 {"now": now, "only": only},
             ).all()
-        for row in due:
-            told = {name: getattr(row, name) for name in ("type", "object", "topic", "account")}
-            body = orjson.dumps({"id": f"sb_{row.id}", **told})
-            deliver(row.platform_id, body, self.sign(body))
+        if due:
+            told = [(row.platform_id, body := _body(row), self.sign(body)) for row in due]
+            deliver(told)
             with db.transaction(self._engine, db.SYSTEM) as connection:
                 connection.execute(
                     text(
-                        "UPDATE service.sandbox_event SET deliver_at = NULL "
-                        "WHERE platform_id = :platform_id AND id = :id"
+                        "UPDATE service.sandbox_event AS e SET deliver_at = NULL FROM "
+                        "unnest(CAST(:platforms AS uuid[]), CAST(:ids AS uuid[])) AS d(p, id) "
+                        "WHERE e.platform_id = d.p AND e.id = d.id"
                     ),
-                    {"platform_id": row.platform_id, "id": row.id},
+                    {
+                        "platforms": [row.platform_id for row in due],
+                        "ids": [row.id for row in due],
+                    },
                 )
         return len(due)
 

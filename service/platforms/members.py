@@ -158,7 +158,7 @@ def find_many(
     connection: Connection, platform_id: UUID, ids: Collection[UUID], *, lock: bool = False
 ) -> dict[UUID, Member]:
     """Return the members that exist among ``ids``; with ``lock``, kept from being erased."""
-    query = _QUERY.where(member.c.platform_id == platform_id, member.c.id.in_(list(ids)))
+    query = _QUERY.where(member.c.platform_id == platform_id, db.among(member.c.id, ids))
     if lock:
         query = query.order_by(member.c.id).with_for_update(read=True, key_share=True, of=member)
     rows = connection.execute(query).mappings()

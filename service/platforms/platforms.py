@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, select, update
 
 from ledger.refusals import Refusal
 from service import db
@@ -26,13 +26,17 @@ class PlatformNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A tenant. ``twin_id`` is the same platform in the other mode."""
+    """A tenant. ``twin_id`` is the same platform in the other mode.
+
+    ``phone``: where its members can talk to somebody, in the international form.
+    """
 
     id: UUID
     name: str
     mode: Mode
     twin_id: UUID
     created_at: datetime
+    phone: str | None = None
 
 
 def create(connection: Connection, name: str, now: datetime) -> tuple[Platform, Platform]:
@@ -70,6 +74,16 @@ def find(connection: Connection, platform_id: UUID) -> Platform:
     return _platform(row)
 
 
+def change(connection: Connection, platform_id: UUID, phone: str | None) -> Platform:
+    """Set where a platform's members can talk to somebody; None: nowhere.
+
+    Raises:
+        PlatformNotFound
+    """
+    connection.execute(update(platform).where(platform.c.id == platform_id).values(phone=phone))
+    return find(connection, platform_id)
+
+
 def page(connection: Connection, *, limit: int, after: UUID | None = None) -> list[Platform]:
     """Return up to ``limit`` platforms, newest first (in the system's scope)."""
     query = select(platform).order_by(platform.c.id.desc()).limit(limit)
@@ -80,4 +94,6 @@ def page(connection: Connection, *, limit: int, after: UUID | None = None) -> li
 
 
 def _platform(row: RowMapping) -> Platform:
-    return Platform(row["id"], row["name"], row["mode"], row["twin_id"], row["created_at"])
+    return Platform(
+        row["id"], row["name"], row["mode"], row["twin_id"], row["created_at"], row["phone"]
+    )

@@ -22,6 +22,7 @@ platform: Final = Table(
     Column("mode", Text, nullable=False),
     Column("twin_id", Uuid, nullable=False),
     Column("created_at", _INSTANT, nullable=False),
+    Column("phone", Text),
 )
 
 api_key: Final = Table(

@@ -27,6 +27,7 @@ _SUPPORTED: Final = frozenset(list_supported_countries(include_aliases=False))
 _ROUNDS: Final = 16
 
 
+@lru_cache(maxsize=4096)  # a batch, and each look at an exchange, asks for the same again
 def next_decent(instant: datetime, zone: str, country: str) -> datetime:
     """Return ``instant`` if it is decent where the member lives, else the next 09:00 that is.
 
@@ -47,6 +48,7 @@ def next_decent(instant: datetime, zone: str, country: str) -> datetime:
     return datetime.combine(day, DECENT_FROM, there).astimezone(UTC)
 
 
+@lru_cache(maxsize=4096)
 def last_decent(instant: datetime, zone: str, country: str) -> datetime:
     """Return ``instant`` if it is decent where the member lives, else the last such hour before.
 

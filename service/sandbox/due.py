@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from service.exchanges import case_clocks
+from service.exchanges import case_clocks, case_reminders
 from service.payments import contests, daily
 from service.payments.reconcile import midnight
 
@@ -34,6 +34,7 @@ _AHEAD: Final = f"interval '{int(contests.ANSWER_AHEAD.total_seconds())} seconds
 SOURCES: Final = (
     Source("timer", "due_at"),
     Source("case", case_clocks.tried("waiting"), "due_at IS NOT NULL", "disputes"),
+    Source("case", case_reminders.next_at("waiting"), "due_at IS NOT NULL", "disputes"),
     Source("payment", "look_again_at"),
     Source("provider_event", "try_at"),
     Source("payee_account", "look_again_at"),

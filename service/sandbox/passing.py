@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy import Connection, RowMapping, text
 
 from service import db
-from service.exchanges import case_clocks, sweep, timers
+from service.exchanges import case_clocks, case_reminders, sweep, timers
 from service.exchanges.desk import Desk
 from service.ids import uuid7
 from service.payments import daily
@@ -213,6 +213,7 @@ def do_all(desk: Desk, platform_id: UUID, at: datetime) -> int:
         done += scripts.run(desk, at, platform_id)
         done += timers.run(desk.engine, desk.codes, at, only=platform_id)
         done += case_clocks.run(desk.engine, desk.codes, at, only=platform_id)
+        done += case_reminders.run(desk.engine, desk.codes, at, only=platform_id)
         if done == before:
             break
     else:

@@ -53,6 +53,15 @@ def address(name: str) -> str:
     return _assets()[name].address
 
 
+def body(name: str) -> bytes:
+    """Return the content of a file of ``static/``.
+
+    Raises:
+        KeyError: there is no such file; a mistake of ours.
+    """
+    return _assets()[name].body
+
+
 def find(path: str) -> Asset | None:
     """Return what is served at ``/static/<path>``, or None."""
     wanted = f"/static/{path}"

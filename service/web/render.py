@@ -16,8 +16,8 @@ from service.web.words import NAMES, Speech
 #: What a browser may do with a page: show it with our style, run our script, and send its forms
 #: back here. Nothing written into a page itself runs, and nothing comes from elsewhere.
 POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; worker-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS: Final = {
     "content-security-policy": POLICY,

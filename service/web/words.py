@@ -91,6 +91,15 @@ def amount(minor: int, unit: Unit, locale: str) -> str:
     return words.amount(minor, unit, locale)
 
 
+def telephone(number: str) -> str:
+    """Return a telephone number as people write it: ``+33298000000`` is ``02 98 00 00 00``."""
+    digits = number.removeprefix("+33")
+    if number.startswith("+33") and len(digits) == 9:
+        digits = f"0{digits}"
+        return "\u00a0".join(digits[at : at + 2] for at in range(0, 10, 2))
+    return number
+
+
 def listed(parts: list[str], locale: str) -> str | None:
     """Return several phrases in one, or None without any."""
     joined: str = words.catalogue(locale, "words")["and"].join(parts)

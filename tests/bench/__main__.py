@@ -1,7 +1,7 @@
-"""``make bench``: what the worker does per second, and what it costs as the tables grow.
+"""``make bench``: what the service does per second, and what it costs as the tables grow.
 
 Absolute figures depend on the machine and are for information. The targets are ratios between two
-measurements of one run: those hold anywhere.
+measurements of one run, which hold anywhere; two alone are times: of a page, of a confirmation.
 """
 
 from __future__ import annotations
@@ -10,89 +10,64 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from service.local import EmbeddedPostgres
-from tests.bench import deliveries, timers
+from tests.bench import books, deliveries, http_lines, ledger_lines, pages, queues, timers
+from tests.bench.line import Line, Part
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A figure of the table; ``most`` is what it may be at most, where that is a target."""
-
-    what: str
-    figure: str
-    target: str = ""
-    held: bool = True
+PARTS: Final[tuple[Part, ...]] = (
+    http_lines.PART,
+    ledger_lines.PART,
+    timers.PART,
+    deliveries.PART,
+    pages.PART,
+    books.PART,
+    queues.PART,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, and return 0; 1 when a ratio is above its target."""
+    """Measure, print the table, and return 0; 1 when a target is missed."""
     asked = _parser().parse_args(arguments)
+    lines: list[Line] = []
+    for part in PARTS:
+        if asked.only and part.name not in asked.only:
+            continue
+        print(f"measuring: {part.name}", file=sys.stderr)
+        lines += _alone(part, asked)
+    print(f"\n{table(lines, with_targets=not asked.no_targets)}")
+    return 0 if asked.no_targets or all(line.held for line in lines) else 1
+
+
+def _alone(part: Part, asked: argparse.Namespace) -> list[Line]:
+    """Measure a part on a server of its own: what one leaves behind slows no other."""
     with tempfile.TemporaryDirectory(prefix="tierce-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # as root, the server runs as another account and passes through
         server = EmbeddedPostgres(folder / "postgres")
         try:
             server.start()
-            lines = [*_timers(server, asked), *_deliveries(server, asked)]
+            return part.measured(server, folder, asked)
         finally:
             server.stop()
-    print(f"\n{table(lines)}")
-    return 0 if all(line.held for line in lines) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--due", type=int, default=1_000, help="timers due at once (1000)")
-    parser.add_argument("--few", type=int, default=1_000, help="timers that wait, few (1000)")
-    parser.add_argument("--many", type=int, default=1_000_000, help="that wait, many (1000000)")
-    parser.add_argument("--events", type=int, default=2_000, help="to deliver (2000)")
+    names = [part.name for part in PARTS]
+    parser.add_argument("--only", nargs="+", choices=names, help="measure these parts alone")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (5)")
     parser.add_argument(
-        "--most-ratio", type=float, default=1.5, help="of the cost beside many to few (1.5)"
+        "--no-targets", action="store_true", help="print figures, judge none: for small sizes"
     )
-    parser.add_argument(
-        "--least-ratio", type=float, default=0.5, help="of deliveries to a bare loop (0.5)"
-    )
+    for part in PARTS:
+        part.options(parser)
     return parser
 
 
-def _timers(server: EmbeddedPostgres, asked: argparse.Namespace) -> list[Line]:
-    cost = timers.measure(
-        server, due=asked.due, few=asked.few, many=asked.many, rounds=asked.rounds
-    )
-    lines = [
-        Line(f"timers fired per second: {sort}", f"{per_second:,.0f}")
-        for sort, per_second in cost.per_second.items()
-    ]
-    return [
-        *lines,
-        Line(
-            f"cost of {asked.due:,} due: {asked.many:,} waiting to {asked.few:,}",
-            f"{cost.ratio:.2f}",
-            f"at most {asked.most_ratio}",
-            held=cost.ratio <= asked.most_ratio,
-        ),
-    ]
-
-
-def _deliveries(server: EmbeddedPostgres, asked: argparse.Namespace) -> list[Line]:
-    speed = deliveries.measure(server, events=asked.events, rounds=asked.rounds)
-    return [
-        Line("webhook deliveries per second", f"{speed.delivered:,.0f}"),
-        Line("the same messages by a bare httpx loop", f"{speed.bare:,.0f}"),
-        Line(
-            "deliveries to bare loop",
-            f"{speed.ratio:.2f}",
-            f"at least {asked.least_ratio}",
-            held=speed.ratio >= asked.least_ratio,
-        ),
-    ]
-
-
-def table(lines: Sequence[Line]) -> str:
+def table(lines: Sequence[Line], *, with_targets: bool = True) -> str:
     """Return the lines as a table for people."""
     width = max(len(line.what) for line in lines)
     rows = [
@@ -100,8 +75,8 @@ def table(lines: Sequence[Line]) -> str:
         f"{'─' * width}  {'─' * 10}  {'─' * 20}",
     ]
     for line in lines:
-        verdict = "" if line.held else "  MISSED"
-        rows.append(f"{line.what:<{width}}  {line.figure:>10}  {line.target}{verdict}".rstrip())
+        target = "" if not with_targets else line.target + ("" if line.held else "  MISSED")
+        rows.append(f"{line.what:<{width}}  {line.figure:>10}  {target}".rstrip())
     return "\n".join(rows)
 
 

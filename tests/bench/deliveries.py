@@ -6,6 +6,7 @@ database, signs nothing and writes nothing down: what is left between the two is
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from service.events.guard import Guard
 from service.local import EmbeddedPostgres
 from service.platforms import platforms
 from service.sealing import Sealer
+from tests.bench.line import Line, Part, least
 
 _ROOT: Final = Path(__file__).parents[2]
 _SEALER: Final = Sealer("the secret of a benchmark, long enough")
@@ -189,3 +191,21 @@ def measure(server: EmbeddedPostgres, *, events: int, rounds: int) -> Speed:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this part."""
+    parser.add_argument("--events", type=int, default=2_000, help="to deliver (2000)")
+
+
+def measured(server: EmbeddedPostgres, _folder: Path, asked: argparse.Namespace) -> list[Line]:
+    """Measure and return the lines of the table."""
+    speed = measure(server, events=asked.events, rounds=asked.rounds)
+    return [
+        Line("webhook deliveries per second", f"{speed.delivered:,.0f}"),
+        Line("the same messages by a bare httpx loop", f"{speed.bare:,.0f}"),
+        least("deliveries to bare loop", speed.ratio, 0.5),
+    ]
+
+
+PART = Part("webhooks", options, measured)

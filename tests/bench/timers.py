@@ -7,10 +7,12 @@ falls on both alike.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -29,6 +31,7 @@ from service.exchanges.propose import Proposal
 from service.local import EmbeddedPostgres
 from service.platforms import platforms
 from service.processes import HOST
+from tests.bench.line import Line, Part, most
 from tests.exchanges.world import World
 
 _BATCH: Final = 200
@@ -71,7 +74,7 @@ class Place:
 
     def __init__(self, server: EmbeddedPostgres, name: str, waiting: int) -> None:
         """Make the database ``name`` with ``waiting`` timers that are not due."""
-        with _superuser(server, "postgres") as connection:
+        with superuser(server, "postgres") as connection:
             connection.execute(f"CREATE DATABASE {name} OWNER tierce")
         url = server.url_of(name)
         upgrade(url)
@@ -83,7 +86,7 @@ class Place:
         self._begun = 0
         with db.transaction(self.engine, sandbox.id) as connection:
             units.define(connection, sandbox.id, _UNIT, "Points", 0, 10**9)
-        with _superuser(server, name) as owner:
+        with superuser(server, name) as owner:
             facts = {
                 "platform": sandbox.id,
                 "payer": self.world.payer,
@@ -149,7 +152,7 @@ class Place:
         found: list[Exchange] = []
         for start in range(0, count, _BATCH):
             size = min(_BATCH, count - start)
-            found += [_done(one).exchange for one in self.world.propose_all([one] * size)]
+            found += [done(one).exchange for one in self.world.propose_all([one] * size)]
         return found
 
     def _fund(self, exchanges: Sequence[Exchange]) -> None:
@@ -158,16 +161,18 @@ class Place:
         rules = Rules(self.world.now, self.world.codes)
         with db.transaction(self.engine, self.world.platform_id) as connection:
             for outcome in advance(connection, self.world.platform_id, commands, rules):
-                _done(outcome)
+                done(outcome)
 
 
-def _done(outcome: object) -> Done:
+def done(outcome: object) -> Done:
+    """Return what was done; RuntimeError if it was refused."""
     if not isinstance(outcome, Done):
         raise RuntimeError(f"could not be set up: {outcome}")
     return outcome
 
 
-def _superuser(server: EmbeddedPostgres, database: str) -> psycopg.Connection:
+def superuser(server: EmbeddedPostgres, database: str) -> psycopg.Connection:
+    """Return a connection of the server's superuser."""
     return psycopg.connect(
         host=HOST,
         port=server.port,
@@ -212,3 +217,27 @@ def measure(server: EmbeddedPostgres, *, due: int, few: int, many: int, rounds: 
 def _medians(rounds: Sequence[Round]) -> dict[str, float]:
     sorts = dict.fromkeys(one.sort for one in rounds)
     return {sort: median(one.seconds for one in rounds if one.sort == sort) for sort in sorts}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this part."""
+    parser.add_argument("--due", type=int, default=1_000, help="timers due at once (1000)")
+    parser.add_argument("--few", type=int, default=1_000, help="timers that wait, few (1000)")
+    parser.add_argument("--many", type=int, default=1_000_000, help="that wait, many (1000000)")
+    parser.add_argument(
+        "--most-ratio", type=float, default=1.5, help="of the cost beside many to few (1.5)"
+    )
+
+
+def measured(server: EmbeddedPostgres, _folder: Path, asked: argparse.Namespace) -> list[Line]:
+    """Measure and return the lines of the table."""
+    cost = measure(server, due=asked.due, few=asked.few, many=asked.many, rounds=asked.rounds)
+    lines = [
+        Line(f"timers fired per second: {sort}", f"{per_second:,.0f}")
+        for sort, per_second in cost.per_second.items()
+    ]
+    what = f"cost of {asked.due:,} due: {asked.many:,} waiting to {asked.few:,}"
+    return [*lines, most(what, cost.ratio, asked.most_ratio)]
+
+
+PART = Part("timers", options, measured)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy.exc import OperationalError
 
 from service import db
 from service.ids import decode, encode
@@ -92,9 +94,15 @@ class Aftermath:
         return {name: count for name, count in row.items() if count}
 
     def hurry(self) -> None:
-        """Let whatever waits for another attempt be tried now."""
-        with db.transaction(self._engine, db.SYSTEM) as connection:
-            for statement in _HURRY:
+        """Let whatever waits for another attempt be tried now.
+
+        A worker takes many of the same rows in an order of its own: who loses tries again later.
+        """
+        for statement in _HURRY:
+            with (
+                suppress(OperationalError),
+                db.transaction(self._engine, db.SYSTEM) as connection,
+            ):
                 connection.execute(text(statement))
 
     def unanswered(self, lived: Sequence[Lived]) -> list[str]:
@@ -139,7 +147,7 @@ def _differences(told: Lived, row: RowMapping) -> list[str]:
         "id": told.id,
         "state": told.ends,
         "words": told.words,
-        "roles": told.words,
+        "roles": told.words if told.roles is None else told.roles,
         "paid": told.paid,
     }
     there = {**row, "id": encode("exchange", row["id"])}

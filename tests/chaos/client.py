@@ -13,6 +13,8 @@ import httpx
 #: How long one thing may stay unanswered; a process is away for four seconds or so.
 _PATIENCE_SECONDS: Final = 90.0
 _LATER: Final = frozenset({429, 500, 502, 503, 504})
+#: What was asked before, and not answered, is still being done.
+_UNDER_WAY: Final = frozenset({"idempotency_key_in_use", "clock_is_moving"})
 _Json = dict[str, Any]
 
 
@@ -39,12 +41,11 @@ class Client:
 
     def get(self, path: str, *, token: str | None = None) -> _Json:
         """Read ``path``, with the platform's key or as the member whose ``token`` it is."""
-        return self._ask("GET", path, {}, token)
+        return self.ask("GET", path, {}, token)
 
     def post(self, path: str, body: _Json) -> _Json:
         """Do ``path``, once however often it has to be sent."""
-        key = f"{self._chance.getrandbits(128):032x}"
-        return self._ask("POST", path, {"json": body, "headers": {"Idempotency-Key": key}})
+        return self.ask("POST", path, {"json": body})
 
     def until(self, path: str, holds: Callable[[_Json], bool]) -> _Json:
         """Read ``path`` until it says what is hoped for."""
@@ -55,8 +56,15 @@ class Client:
             time.sleep(0.2)
         return found
 
-    def _ask(self, method: str, path: str, request: _Json, token: str | None = None) -> _Json:
+    def ask(self, method: str, path: str, request: _Json, token: str | None = None) -> _Json:
+        """Send ``request``, as httpx has it, until it is answered; what does something has a key.
+
+        Raises:
+            Refused: it was answered with a no, or not at all.
+        """
         headers = {**request.pop("headers", {}), "Authorization": f"Bearer {token or self._key}"}
+        if method == "POST":
+            headers["Idempotency-Key"] = f"{self._chance.getrandbits(128):032x}"
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -73,7 +81,7 @@ class Client:
             if answer.is_success:
                 self.answers += 1
                 return found
-            if found["code"] != "idempotency_key_in_use":
+            if found["code"] not in _UNDER_WAY:
                 raise Refused(f"{method} {path}: {answer.status_code} {answer.text}")
             self._try_elsewhere(found["code"])
         raise Refused(f"{method} {path}: nobody answers; {dict(self.troubles)}")

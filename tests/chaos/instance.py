@@ -20,6 +20,7 @@ from migrations.run import upgrade
 from service.cli.home import Home
 from service.local import EmbeddedPostgres, EmbeddedValkey
 from service.processes import HOST, free_port
+from tests.chaos.killer import Killable
 
 ROOT: Final = Path(__file__).parents[2]
 _START_SECONDS: Final = 60.0
@@ -113,12 +114,15 @@ class Broker:
 class Instance:
     """PostgreSQL, and the five processes that may die: by name, in ``killable``."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare an instance under ``folder``; nothing runs before :meth:`start`."""
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """Prepare an instance under ``folder``; nothing runs before :meth:`start`.
+
+        ``durable``: PostgreSQL itself may be killed, so it must keep what it has committed.
+        """
         self.folder: Final = folder
-        self.postgres: Final = EmbeddedPostgres(folder / "postgres", durable=False)
+        self.postgres: Final = EmbeddedPostgres(folder / "postgres", durable=durable)
         self._valkey: Final = EmbeddedValkey(folder / "valkey")
-        self.killable: dict[str, Child | Broker] = {}
+        self.killable: dict[str, Killable] = {}
         self.urls: list[str] = []
         self.code_key = ""
 
@@ -146,9 +150,8 @@ class Instance:
             own = {**environment, "TIERCE_PORT": str(port)}
             self._add(f"api-{number}", "service.cli.api", own)
             self._add(f"worker-{number}", "service.cli.work", environment)
-        for name, one in self.killable.items():
-            if name != "broker":
-                one.start()
+        for child in self._children():
+            child.start()
         self.wait_until_ready()
 
     def _add(self, name: str, module: str, environment: dict[str, str]) -> None:
@@ -186,6 +189,9 @@ class Instance:
         children = [(name, one) for name, one in self.killable.items() if isinstance(one, Child)]
         return [name for name, one in children if one.fell or not one.runs]
 
+    def _children(self) -> list[Child]:
+        return [one for one in self.killable.values() if isinstance(one, Child)]
+
     def last_words(self) -> str:
         """Return the ends of all logs, to be shown when something failed."""
         found = []
@@ -205,9 +211,8 @@ class Instance:
 
     def stop(self) -> None:
         """Stop everything that runs."""
-        for name, one in self.killable.items():
-            if name != "broker":
-                one.stop()
+        for child in self._children():
+            child.stop()
         self._valkey.stop()
         self.postgres.stop()
 

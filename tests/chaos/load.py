@@ -20,7 +20,8 @@ Age = Callable[[str], None]
 class Lived:
     """An exchange as its clients were told of it; it must be so in the end.
 
-    ``words`` counts the confirmations that were answered, ``paid`` the payments by the payer.
+    ``words`` counts the confirmations that were answered, ``paid`` the payments by the payer;
+    ``roles`` how many sides said a word, where not every side said one.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Lived:
     ends: str
     words: int = 0
     paid: int = 0
+    roles: int | None = None
 
     @property
     def left_alone(self) -> bool:
@@ -61,9 +63,9 @@ class Shopper:
         body = {"external_id": f"{self._name}-{side}", "name": side, "locale": "fr"}
         return str(self._client.post("/v1/members", body)["id"])
 
-    def live(self) -> Lived:
-        """Live one exchange through, of a sort drawn at random."""
-        return self._chance.choice(LIVES)(self)
+    def live(self) -> Sequence[Lived]:
+        """Live one exchange through, or some together, of a sort drawn at random."""
+        return [self._chance.choice(LIVES)(self)]
 
     # How an exchange begins.
 
@@ -175,10 +177,21 @@ class Load:
     """Shoppers in threads of their own, until told to stop."""
 
     def __init__(
-        self, urls: Sequence[str], key: str, seed: int, age: Age, *, shoppers: int = 3
+        self,
+        urls: Sequence[str],
+        key: str,
+        seed: int,
+        age: Age,
+        *,
+        shoppers: int = 3,
+        person: Callable[[Client, str, random.Random, Age], Shopper] = Shopper,
     ) -> None:
-        """Let ``shoppers`` live at the APIs of ``urls`` by the platform's ``key``."""
+        """Let ``shoppers`` live at the APIs of ``urls`` by the platform's ``key``.
+
+        ``person`` makes each of them.
+        """
         self._stop = Event()
+        self._person = person
         self._lock = Lock()
         self.told: Final = Told()
         self._threads = [
@@ -208,14 +221,17 @@ class Load:
     ) -> None:
         client = Client(urls, key, chance)
         try:
-            shopper = Shopper(client, name, chance, age)
+            shopper = self._person(client, name, chance, age)
             while not self._stop.is_set():
                 lived = shopper.live()
                 with self._lock:
-                    self.told.lived.append(lived)
+                    self.told.lived += lived
         except Refused as refused:
             with self._lock:
                 self.told.failures.append(f"{name}: {refused}")
+        except Exception as error:  # an answer that is not what a client can go on with
+            with self._lock:
+                self.told.failures.append(f"{name}: {error!r}")
         finally:
             with self._lock:
                 self.told.troubles += client.troubles

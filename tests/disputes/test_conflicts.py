@@ -82,7 +82,7 @@ class Way:
 
 def _with_need(people: People, case: Case) -> Case:
     with people.inside() as connection:
-        draw.set_need(connection, case.platform_id, case.id, Need(instruments=frozenset({CARD})))
+        draw.set_needs(connection, case.platform_id, {case.id: Need(instruments=frozenset({CARD}))})
     return case
 
 
@@ -194,7 +194,7 @@ LATE: Final = [rule for rule in TIES if rule not in {"earlier_case", "payment_in
 
 def pays_by_card(court: Court, case: Case) -> None:
     with court.people.inside() as connection:
-        draw.set_need(connection, case.platform_id, case.id, Need(instruments=frozenset({CARD})))
+        draw.set_needs(connection, case.platform_id, {case.id: Need(instruments=frozenset({CARD}))})
 
 
 @pytest.mark.parametrize("rule", [*LATE, "payment_instrument"])

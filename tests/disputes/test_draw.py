@@ -65,7 +65,7 @@ def test_a_draw_works_before_the_case_is_written_and_inside_the_platform(people:
     one = people.join()
     case = a_case(people.platform_id)
     with people.inside() as connection:
-        draw.set_need(connection, case.platform_id, case.id, Need(languages=frozenset({"fr"})))
+        draw.set_needs(connection, case.platform_id, {case.id: Need(languages=frozenset({"fr"}))})
         drawn = draw.draw(connection, case, "mediator", SEED, NOW)
         assert drawn == (one,)
         connection.rollback()

@@ -99,7 +99,7 @@ def test_whoever_pays_by_the_same_card_may_not_whatever_platform_it_is(people: P
     assert why_not(people, shared, case) == []
     with people.inside() as connection:
         uses = Need(instruments=frozenset({mediators.instrument("card-1")}))
-        draw.set_need(connection, case.platform_id, case.id, uses)
+        draw.set_needs(connection, case.platform_id, {case.id: uses})
     assert why_not(people, shared, case) == ["payment_instrument"]
     assert why_not(people, other, case) == []
 
@@ -185,7 +185,7 @@ def test_every_language_and_skill_of_the_case_is_needed(people: People) -> None:
     case = people.opened()
     with people.inside() as connection:
         need = Need(languages=frozenset({"fr", "de"}), skills=frozenset({"bicycles"}))
-        draw.set_need(connection, case.platform_id, case.id, need)
+        draw.set_needs(connection, case.platform_id, {case.id: need})
     assert why_not(people, french, case) == ["language", "skill"]
     assert why_not(people, both, case) == []
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from disputes import strikes
+from disputes import journal, strikes
 from disputes.model import Case, Stage
 from disputes.outcomes import Outcome, Side
 from disputes.refusals import NotYourCase
@@ -106,6 +106,13 @@ def test_a_strike_that_is_lifted_counts_no_more_and_stays_on_record(people: Peop
         assert strikes.count(connection, people.platform_id, member, NOW) == 2
         assert strikes.count(connection, people.platform_id, member, NOW - HOUR) == 3
         assert len(strikes.of_member(connection, people.platform_id, member)) == 3
+        lines = journal.read(connection, people.platform_id, first.case_id)
+    assert [(one.type, one.actor) for one in lines[-2:]] == [
+        ("strike_given", f"mediator:{by}"),
+        ("strike_lifted", f"mediator:{first.by_id}"),
+    ]
+    assert lines[-2].data == {"side": "payer", "ground": "untrue_facts"}
+    assert journal.first_broken(lines) is None
 
 
 def test_a_case_gives_one_strike_however_often_it_is_reported(people: People) -> None:

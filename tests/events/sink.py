@@ -181,6 +181,8 @@ class Sink:
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass  # the sender has gone
+        except asyncio.CancelledError:
+            pass  # the sink closes
         finally:
             self._open.discard(writer)
             writer.transport.abort()

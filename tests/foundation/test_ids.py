@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ids import PREFIXES, decode, encode, uuid7
+from service.ids import PREFIXES, decode, encode, heard, spoken, uuid7
 
 
 def test_ids_of_one_process_only_ever_grow_and_never_repeat() -> None:
@@ -51,3 +51,23 @@ def test_a_public_id_reads_back_as_what_it_was(value: UUID, kind: str) -> None:
 def test_anything_else_is_not_the_id_of_a_member(text: str) -> None:
     with pytest.raises(ValueError, match="is not the id of a member"):
         decode("member", text)
+
+
+@given(st.uuids(version=4))
+def test_a_short_number_is_heard_as_what_was_said(value: UUID) -> None:
+    said = spoken(value)
+    assert len(said) == 9
+    for way in (said, said.lower(), said.replace(" ", ""), said.replace(" ", "-")):
+        assert heard(way) == str(value)[-10:]
+
+
+def test_letters_that_sound_or_look_alike_are_heard_as_digits() -> None:
+    assert heard("oIl0 0011") == heard("0110 0011")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "4DKC EN3", "4DKC EN3J7", "4DKC EN3U", "un vélo", "４DKC EN3J"]
+)
+def test_anything_else_is_no_short_number(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a short number"):
+        heard(text)

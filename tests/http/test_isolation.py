@@ -185,6 +185,13 @@ BODIES: Final[dict[str, Callable[[str], Any]]] = {
     "change_member": lambda _m: {"locale": "br"},
     "create_member_token": lambda _m: {"ttl_seconds": 60},
     "pause_member": lambda _m: {"until": (datetime.now(UTC) + timedelta(days=3)).isoformat()},
+    "name_helper": lambda _m: {
+        "name": "Yann",
+        "email": "yann@example.org",
+        "may": ["confirm"],
+        "ends_at": (datetime.now(UTC) + timedelta(days=3)).isoformat(),
+        "consent": "said so in person",
+    },
     "set_credit_limit": lambda _m: {"limit": 5},
     "create_payout": lambda _m: {"amount": {"amount": 1, "unit": "EUR"}},
     "open_payout_account": lambda _m: {"country": "FR"},
@@ -259,6 +266,7 @@ _NAMED: Final = (
     "chargeback",
     "difference",
     "pause",
+    "helper",
     "dead_letter",
     "webhook_endpoint",
     "message",
@@ -320,6 +328,7 @@ def rich(api: Api, engine: Engine, platform_id: UUID) -> dict[str, str]:
         "chargeback": _warned(api, engine, platform_id, funded["payment"]),
         "difference": _differing(api, engine, platform_id),
         "pause": api.made(f"/v1/members/{payer}/pauses", BODIES["pause_member"](payer))["id"],
+        "helper": api.made(f"/v1/members/{payer}/helpers", BODIES["name_helper"](payer))["id"],
         "dead_letter": _given_up(engine, platform_id, funded["payment"]),
         "webhook_endpoint": api.made(
             "/v1/webhook-endpoints", BODIES["create_webhook_endpoint"](payer)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,9 +15,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from service.db import SYSTEM, transaction
+from service.http.routes.webhooks import INBOX, Come
 from service.ids import encode, uuid7
 from service.payments.deliveries import MOST_A_DAY
-from tests.http.client import Api, Server, problem
+from service.payments.port import Event
+from tests.counted import statements
+from tests.http.client import Api, Server, at_once, problem
 from tests.payments.stripe_events import body, sign
 
 HOME: Final = "/v1/provider-connections/stripe"
@@ -163,6 +168,29 @@ def test_letting_go_deletes_the_connection_and_closes_its_endpoints(
     assert connected.read(HOME)["connected"] is False
     content = body("payment_intent.succeeded", _intent(), _now())
     problem(own.send(content, sign(content, _now(), PLATFORM)), 404, "not_found")
+
+
+def test_events_that_come_together_are_stored_once_each(
+    engine: Engine, own: Hook, platform_id: UUID
+) -> None:
+    events = [body("payment_intent.succeeded", _intent(), _now()) for _ in range(12)]
+    answers = at_once(*(partial(own.send, one, sign(one, _now(), PLATFORM)) for one in events * 3))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(_stored(engine, platform_id)) == 12
+
+
+def test_fifty_events_in_a_lane_are_stored_by_the_statements_of_one(
+    engine: Engine, platform_id: UUID
+) -> None:
+    def store(count: int) -> Counter[str]:
+        come = [Come("stripe", Event(f"evt_{uuid7()}", "x", "pi_1"), _now()) for _ in range(count)]
+        with statements(engine) as seen, transaction(engine, platform_id) as connection:
+            assert INBOX.work(connection, platform_id, come) == [True] * count
+        with transaction(engine, platform_id) as connection:
+            assert INBOX.work(connection, platform_id, come) == [False] * count
+        return seen
+
+    assert store(50) == store(1)
 
 
 def test_a_signed_event_is_stored_once_however_often_it_comes(

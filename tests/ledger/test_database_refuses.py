@@ -64,6 +64,11 @@ _INSERT_TRANSFER = (
     "INSERT INTO ledger.transfer (platform_id, posting_id, debit_account, credit_account, amount, "
     "unit) VALUES (:p, :posting, :debit, :credit, :amount, :unit)"
 )
+#: The trigger has a way of its own for a statement of one transfer.
+_INSERT_TRANSFERS = (
+    _INSERT_TRANSFER,
+    f"{_INSERT_TRANSFER}, (:own, :good_posting, :good_debit, :good_credit, 1, 'EUR')",
+)
 _INSERT_POSTING = (
     "INSERT INTO ledger.posting (platform_id, id, key, hash, kind, reverses, recorded_at) "
     "VALUES (:p, gen_random_uuid(), 'by hand', sha256('x'), 'test', :reverses, now())"
@@ -75,13 +80,10 @@ _INSERT_ACCOUNT = (
 
 
 def transfer(books: Books, **changes: Any) -> dict[str, Any]:
-    return {
-        "posting": posting_id(books),
-        "debit": account_id(books, A),
-        "credit": account_id(books, B),
-        "amount": 1,
-        "unit": "EUR",
-    } | changes
+    good = {"posting": posting_id(books), "debit": account_id(books, A)}
+    good["credit"] = account_id(books, B)
+    beside = {"own": books.platform_id} | {f"good_{name}": value for name, value in good.items()}
+    return {**good, "amount": 1, "unit": "EUR"} | beside | changes
 
 
 @pytest.mark.parametrize("role", RUNNING)
@@ -242,33 +244,36 @@ def test_a_transfer_is_between_two_accounts(books: Books, role: str | None) -> N
     )
 
 
+@pytest.mark.parametrize("statement", _INSERT_TRANSFERS)
 @pytest.mark.parametrize("role", MAKING)
-def test_a_transfer_stays_in_one_unit(books: Books, role: str | None) -> None:
+def test_a_transfer_stays_in_one_unit(books: Books, role: str | None, statement: str) -> None:
     hours = account_id(books, A, "HOURS")
     for change in ({"credit": hours}, {"debit": hours}, {"unit": "HOURS"}, {"unit": "USD"}):
         message = refused(
-            books, role, _INSERT_TRANSFER, errors.ForeignKeyViolation, **transfer(books, **change)
+            books, role, statement, errors.ForeignKeyViolation, **transfer(books, **change)
         )
         assert "in one unit" in message
 
 
+@pytest.mark.parametrize("statement", _INSERT_TRANSFERS)
 @pytest.mark.parametrize("role", MAKING)
-def test_a_transfer_has_a_posting_and_accounts_that_exist(books: Books, role: str | None) -> None:
+def test_a_transfer_has_a_posting_and_accounts_that_exist(
+    books: Books, role: str | None, statement: str
+) -> None:
     for change in ({"posting": uuid4()}, {"debit": 2**40}, {"credit": 2**40}):
-        refused(
-            books, role, _INSERT_TRANSFER, errors.ForeignKeyViolation, **transfer(books, **change)
-        )
+        refused(books, role, statement, errors.ForeignKeyViolation, **transfer(books, **change))
     refused(
         books,
         role,
-        _INSERT_TRANSFER,
+        statement,
         errors.NotNullViolation,
         **transfer(books, posting=None),
     )
 
 
+@pytest.mark.parametrize("statement", _INSERT_TRANSFERS)
 def test_a_transfer_does_not_join_the_accounts_of_two_platforms(
-    books: Books, new_books: Callable[[], Books]
+    books: Books, new_books: Callable[[], Books], statement: str
 ) -> None:
     other = new_books()
     other.move(OUTSIDE, A, 10)
@@ -281,16 +286,19 @@ def test_a_transfer_does_not_join_the_accounts_of_two_platforms(
             refused(
                 books,
                 role,
-                _INSERT_TRANSFER,
+                statement,
                 errors.ForeignKeyViolation,
                 **transfer(books, **change),
             )
 
 
+@pytest.mark.parametrize("statement", _INSERT_TRANSFERS)
 @pytest.mark.parametrize("role", MAKING)
-def test_a_floor_holds_for_those_who_own_the_books(books: Books, role: str | None) -> None:
+def test_a_floor_holds_for_those_who_own_the_books(
+    books: Books, role: str | None, statement: str
+) -> None:
     message = refused(
-        books, role, _INSERT_TRANSFER, errors.CheckViolation, **transfer(books, amount=1_001)
+        books, role, statement, errors.CheckViolation, **transfer(books, amount=1_001)
     )
     assert "ck_account_floor" in message
     for floor in ("1", "NULL", "10 - balance"):

@@ -62,8 +62,10 @@ def test_nothing_is_posted_to_another_platform(
     books: Books, new_books: Callable[[], Books]
 ) -> None:
     other = new_books()
-    with pytest.raises(DBAPIError, match="belongs to another platform"), books.open() as inside:
-        post(inside, other.platform_id, [other.posting(move(OUTSIDE, A, 1))], books.now)
+    one_and_two = [[other.posting(move(OUTSIDE, A, 1))] * many for many in (1, 2)]
+    for postings in one_and_two:  # each has a way of its own into the books
+        with pytest.raises(DBAPIError, match="belongs to another platform"), books.open() as inside:
+            post(inside, other.platform_id, postings, books.now)
     refused(
         books,
         RUNTIME,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from ledger.posting import MOST_AMOUNT, Outcome, Posting, Status, Transfer, post
 from ledger.refusals import InvalidPosting
@@ -26,6 +27,26 @@ def test_the_same_posting_again_exists_and_moves_nothing(books: Books) -> None:
     (second,) = books.post(posting)
     assert second == Outcome(Status.EXISTS, first.posting_id)
     assert books.balance(A) == 6_500
+
+
+@pytest.mark.parametrize(
+    "words", ['say "so"', "back\\slash", "{a,b}", "NULL", 'a"}, {"b', "é 漢 ☕", "' -- ", "\\x00"]
+)
+def test_a_key_and_a_reference_are_kept_as_they_are_written(books: Books, words: str) -> None:
+    posting = books.posting(move(OUTSIDE, A, 1), move(A, B, 1), key=words, reference=words)
+    before = books.posting(move(OUTSIDE, A, 2))
+    assert [one.status for one in books.post(before, posting)] == ["created", "created"]
+    with books.open() as connection:
+        query = text("SELECT key, reference FROM ledger.posting ORDER BY id DESC LIMIT 1")
+        assert tuple(connection.execute(query).one()) == (words, words)
+    assert books.statuses(posting) == ["exists"]
+    assert books.problems() == []
+
+
+def test_a_unit_may_be_called_null(books: Books) -> None:
+    books.define("NULL", 0)
+    books.move(OUTSIDE, A, 7, "NULL")
+    assert books.balance(A, "NULL") == 7
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class StripeLives(World):
         except ForgedEvent:
             return 400
         with db.transaction(self.engine, self.platform_id) as connection:
-            inbox.receive(connection, self.platform_id, "stripe", event, self.now)
+            inbox.receive(connection, self.platform_id, [("stripe", event)], self.now)
         return 200
 
     def onboard(self, member_id: UUID, *, complete: bool = True) -> str:

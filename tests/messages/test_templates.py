@@ -50,6 +50,13 @@ FULL: Final[dict[str, Any]] = {
     "neutral": "Maud Le Goff",
     "stands": True,
     "flagged": False,
+    "helper": "Maud",
+    "deed": "payer",
+    "through": "helper",
+    "allowed": "regarder, payer",
+    "limit": "65,00 €",
+    "until": "lundi 1 mars 2027",
+    "helped": "Rozenn",
 }
 #: As little as a message may have to go on: no names, no figures, no deadline.
 BARE: Final[dict[str, Any]] = {
@@ -73,6 +80,10 @@ BARE: Final[dict[str, Any]] = {
     "asked": "Une photo",
     "stands": False,
     "flagged": False,
+    "helper": "Maud",
+    "deed": "payer",
+    "allowed": "regarder",
+    "until": "lundi 1 mars 2027",
 }
 #: Everyday English words that French and Breton do not have.
 ENGLISH: Final = re.compile(
@@ -115,6 +126,8 @@ def test_every_template_is_written_in_every_language_with_both_parts(
         values = {**BARE, "amount": "65,00 €"}
     if values is BARE and template == "payment_protected":
         values = {**BARE, "paid": "65,00 €"}
+    if values is BARE and template == "helper_invited":
+        values = {**BARE, "helped": "Rozenn"}
     written = compose(template, locale, values, URL)
     assert written.subject
     assert "\n" not in written.subject

@@ -8,7 +8,7 @@ import pytest
 
 from disputes.model import Case, Extra, Stage
 from disputes.outcomes import Outcome, Side
-from service.exchanges import cases
+from service.exchanges import case_reminders, cases
 from service.exchanges.commands import ClaimDraft
 from service.exchanges.kinds import Role
 from service.exchanges.model import Exchange
@@ -149,3 +149,34 @@ def test_what_somebody_wrote_cannot_lead_anybody_away(
     assert theirs == ["case_opened"]
     assert "http://bad" not in said
     assert "\u202e" not in said
+
+
+def test_a_reminder_says_what_waits_and_until_when(
+    street: Street, court: Court, office: PostOffice
+) -> None:
+    _, case = claim(street, court)
+    told_now(street, office)
+    street.now = case.due_at - timedelta(days=1)
+    assert case_reminders.run(street.engine, street.codes, street.now, only=street.platform_id) == 1
+    street.make()
+    street.send(case.due_at - timedelta(hours=1))  # at a decent hour
+    mine, theirs = street.told(street.payer), street.told(street.payee)
+    assert (mine.count("case_reminder"), theirs.count("case_reminder")) == (0, 1)
+    said = office.got[-1].text()
+    assert "dire ce que vous savez" in said
+    assert words.day(case.due_at, "Europe/Paris", "fr") in said
+
+
+def test_a_reminder_that_waited_for_the_morning_is_not_sent_once_it_was_answered(
+    street: Street, court: Court, office: PostOffice
+) -> None:
+    _, case = claim(street, court)
+    told_now(street, office)
+    street.now = case.due_at - timedelta(days=1)
+    assert case_reminders.run(street.engine, street.codes, street.now, only=street.platform_id) == 1
+    street.make()
+    (line,) = case.lines
+    half = {"outcome": Outcome.SPLIT, "split": {line.id: line.amount // 2}, "text": "Half?"}
+    court.take(case, "make_offer", member_id=street.payee, **half)
+    street.send(case.due_at - timedelta(hours=1))
+    assert ("case_reminder", "suppressed", "over") in street.states(street.payee)

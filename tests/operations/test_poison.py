@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping, event, text
+from structlog.testing import capture_logs
 
 from service import db
 from service.exchanges import timers
@@ -169,3 +170,69 @@ def test_a_row_that_another_transaction_holds_is_not_blamed(world: World) -> Non
         assert timers.run(world.engine, world.codes, world.now, only=world.platform_id) == 0
     assert _row(world, "SELECT max(failures) AS most FROM service.timer").most == 0
     assert world.fire() >= 1
+
+
+def test_a_payment_that_waits_for_the_database_wants_nobody(
+    engine: Engine, platform_id: UUID
+) -> None:
+    hurried = db.create_engine(engine.url.render_as_string(hide_password=False), pool_size=2)
+    event.listen(hurried, "connect", _wait_little)
+    world = World(hurried, platform_id)
+    exchange = world.sale(1_000)
+    world.step(exchange, "fund", Role.PAYER, payment_method="sandbox_delayed")
+    world.now += timedelta(minutes=10)
+    try:
+        with engine.begin() as holder, capture_logs() as lines:
+            holder.execute(
+                text("SELECT FROM service.exchange WHERE id = :id FOR UPDATE"), {"id": exchange.id}
+            )
+            world.sweep()
+        said = [line["log_level"] for line in lines if line["event"] == "payment_put_off"]
+        assert said
+        assert set(said) == {"warning"}
+        assert _row(world, "SELECT max(failures) AS most FROM service.payment").most == 0
+        world.now += timedelta(hours=1)
+        world.sweep()
+        assert world.balance(f"hold:{world.read(exchange).legs[0].id}") == 1_000
+        world.check()
+    finally:
+        hurried.dispose()
+
+
+def _wait_little(connection: Any, _record: object) -> None:
+    connection.execute("SET lock_timeout = '200ms'")
+    connection.commit()
+
+
+def test_a_clock_whose_database_goes_away_wants_nobody(world: World) -> None:
+    world.sale()
+    world.now += timedelta(days=30)
+    cut: list[int] = []
+
+    def hang_up(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "UPDATE service.exchange " in statement and not cut:
+            cut.append(connection.connection.info["backend"])
+            with world.engine.begin() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": cut[0]})
+
+    def note(connection: Connection) -> None:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        connection.connection.info["backend"] = driver.info.backend_pid
+
+    event.listen(world.engine, "begin", note)
+    event.listen(world.engine, "before_cursor_execute", hang_up)
+    try:
+        with capture_logs() as lines:
+            timers.run(world.engine, world.codes, world.now, only=world.platform_id)
+    finally:
+        event.remove(world.engine, "begin", note)
+        event.remove(world.engine, "before_cursor_execute", hang_up)
+    assert cut
+    said = {line["log_level"] for line in lines if line["event"] == "timers_stopped"}
+    assert said == {"warning"}
+    world.fire()
+    failures = _row(world, "SELECT coalesce(max(failures), 0) AS most FROM service.timer").most
+    assert failures == 0
+    assert _row(world, "SELECT count(*) AS n FROM service.dead_letter").n == 0
+    world.check()

@@ -214,6 +214,34 @@ def test_a_link_goes_thirty_days_after_it_ended_in_its_platform_s_time(street: S
     ]
 
 
+def test_who_a_helper_was_goes_a_year_after_the_help_ended_and_that_there_was_one_stays(
+    street: Street,
+) -> None:
+    gone, kept = REAL - 365 * DAY, REAL - 365 * DAY + MOMENT
+    for ended_at in (gone, kept, None):
+        _run(
+            street.engine,
+            street.platform_id,
+            "WITH h AS (INSERT INTO service.helper (platform_id, id, member_id, may, named_by, "
+            "named_at, ends_at, ended_at, ended_by) VALUES (:p, :id, :member, ARRAY['look'], "
+            "'member', :named_at, :ends_at, :ended_at, :by) RETURNING id) "
+            "INSERT INTO service.helper_person (platform_id, helper_id, name, email, locale) "
+            "SELECT :p, id, 'Maud', 'maud@example.org', 'fr' FROM h",
+            id=least_uuid7(REAL - 400 * DAY + (DAY if ended_at is None else ended_at - gone)),
+            member=street.payer,
+            named_at=REAL - 300 * DAY if ended_at is None else REAL - 400 * DAY,
+            ends_at=REAL + DAY if ended_at is None else REAL - 300 * DAY,
+            ended_at=ended_at,
+            by=None if ended_at is None else "member",
+        )
+    retention.forget(street.engine, REAL)
+    left = "SELECT h.ended_at FROM service.helper h JOIN service.helper_person p ON "
+    query = f"{left}p.helper_id = h.id WHERE h.platform_id = :p ORDER BY h.ended_at"
+    assert _all(street.engine, street.platform_id, query) == [kept, None]
+    query = "SELECT count(*) FROM service.helper WHERE platform_id = :p"
+    assert _all(street.engine, street.platform_id, query) == [3]
+
+
 def test_moves_of_a_clock_go_thirty_days_after_they_were_asked_for(
     engine: Engine, new_platform: Callable[[], UUID]
 ) -> None:

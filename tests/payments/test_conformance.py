@@ -7,7 +7,7 @@ port.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -120,9 +120,10 @@ class OnSandbox(UnderTest):
     def told(self) -> list[tuple[bytes, str]]:
         found: list[tuple[bytes, str]] = []
 
-        def deliver(platform_id: UUID, body: bytes, signature: str) -> None:
-            if platform_id == self.platform_id:
-                found.append((body, signature))
+        def deliver(told: Sequence[tuple[UUID, bytes, str]]) -> None:
+            for platform_id, body, signature in told:
+                if platform_id == self.platform_id:
+                    found.append((body, signature))
 
         self.sandbox.tick(deliver)
         return found

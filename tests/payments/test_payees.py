@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -353,10 +353,11 @@ def test_the_sandbox_tells_events_of_accounts_and_banks_with_their_topic(world: 
     payout = world.sandbox.send_to_bank(world.platform_id, world.ref, 100, "EUR", "paid", "a")
     told = []
 
-    def deliver(platform_id: UUID, body: bytes, signature: str) -> None:
-        event = world.sandbox.read_event(platform_id, "payees", body, signature)
-        if platform_id == world.platform_id:
-            told.append((event.topic, event.object_ref, event.account))
+    def deliver(events: Sequence[tuple[UUID, bytes, str]]) -> None:
+        for platform_id, body, signature in events:
+            event = world.sandbox.read_event(platform_id, "payees", body, signature)
+            if platform_id == world.platform_id:
+                told.append((event.topic, event.object_ref, event.account))
 
     world.sandbox.tick(deliver)
     assert told == [("account", world.ref, world.ref), ("bank", payout.ref, world.ref)]

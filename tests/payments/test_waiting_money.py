@@ -244,17 +244,27 @@ def _leave(world: Payees) -> Refusal:
 
 
 def test_a_member_who_leaves_is_forgotten_as_a_customer(world: Payees) -> None:
-    with db.transaction(world.engine, world.platform_id) as connection:
-        one = (connection, world.platform_id, world.payer, "sandbox")
-        customers.remember_customer(*one, "cus_1", "pm_1", world.now)
-        customers.remember_customer(*one, "cus_1", None, world.now)
-        assert customers.customer(*one) == customers.Customer(world.payer, "cus_1", "pm_1")
-        assert customers.customer(connection, world.platform_id, world.payee, "sandbox") is None
-        members.erase(connection, world.platform_id, world.payer, world.now)
-        leaving.leave(connection, world.platform_id, world.payer)
-        assert customers.customer(*one) is None
-        customers.remember_customer(*one, "cus_1", "pm_1", world.now)
-        assert customers.customer(*one) is None, "what is told of somebody who left is not kept"
+    engine, platform_id, payer = world.engine, world.platform_id, world.payer
+    with db.transaction(engine, platform_id) as connection:
+
+        def tell(*methods: str | None) -> None:
+            told = [customers.Known(payer, "sandbox", "cus_1", method) for method in methods]
+            customers.remember_customers(connection, platform_id, told, world.now)
+
+        def known() -> dict[tuple[UUID, str], customers.Customer]:
+            return customers.customers(connection, platform_id, [payer, world.payee])
+
+        tell("pm_1")
+        tell(None)
+        kept = {(payer, "sandbox"): customers.Customer(payer, "cus_1", "pm_1")}
+        assert known() == kept
+        tell("pm_2", None)
+        assert known()[payer, "sandbox"].saved_method == "pm_2"
+        members.erase(connection, platform_id, payer, world.now)
+        leaving.leave(connection, platform_id, payer)
+        assert known() == {}
+        tell("pm_1")
+        assert known() == {}, "what is told of somebody who left is not kept"
 
 
 def test_an_account_that_was_being_opened_when_its_member_left_is_not_opened_any_more(

@@ -206,7 +206,7 @@ def test_what_stripe_told_and_nobody_could_apply_is_shown_with_its_reason(
 ) -> None:
     with transaction(bench.engine, bench.platform_id) as connection:
         event = Event("evt_1", "payment_intent.succeeded", "pi_of_nobody")
-        inbox.receive(connection, bench.platform_id, "stripe", event, bench.server.now)
+        inbox.receive(connection, bench.platform_id, [("stripe", event)], bench.server.now)
         connection.execute(
             text("UPDATE service.provider_event SET note = 'No payment has pi_of_nobody.'")
         )

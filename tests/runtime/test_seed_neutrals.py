@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def _made(home: Home, engine: Engine, *platforms: UUID) -> list[Neutral]:
-    return seed_neutrals.neutrals(home, engine, SEALER, platforms, now())
+    return [one for _, one in seed_neutrals.neutrals(home, engine, SEALER, platforms, now())]
 
 
 def _signs_in(engine: Engine, one: Neutral) -> bool:

@@ -72,6 +72,7 @@ def _assert_alike(one: list[tuple[str, timedelta]], other: list[tuple[str, timed
         assert abs(first - second) < timedelta(minutes=2), type_
 
 
+@pytest.mark.timeout(600)
 def test_the_same_scripts_and_moves_give_the_same_history(
     new_stage: Callable[[], Stage],
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_same_scripts_and_moves_give_the_same_history(
     assert len(told[0]) > 20
 
 
+@pytest.mark.timeout(600)
 def test_ninety_moves_of_a_day_give_what_one_of_ninety_days_gives(
     new_stage: Callable[[], Stage],
 ) -> None:
@@ -219,6 +221,7 @@ def test_the_database_refuses_a_clock_that_goes_back(stage: Stage, engine: Engin
         connection.exec_driver_sql("UPDATE service.platform_clock SET ahead = '1 day'")
 
 
+@pytest.mark.timeout(600)
 def test_another_platform_does_not_feel_it(
     stage: Stage, new_stage: Callable[[], Stage], desk: Desk
 ) -> None:
@@ -265,6 +268,7 @@ def test_moves_that_race_leave_one_history(stage: Stage) -> None:
     assert stage.now() >= start + timedelta(days=2)
 
 
+@pytest.mark.timeout(600)
 def test_the_worker_may_run_all_the_while(
     stage: Stage, new_stage: Callable[[], Stage], desk: Desk
 ) -> None:
@@ -303,6 +307,7 @@ def test_a_moved_platform_is_worked_on_in_its_own_time(stage: Stage, desk: Desk)
     assert datetime.fromisoformat(found["funded_at"]) > clock.now() + timedelta(days=29)
 
 
+@pytest.mark.timeout(600)
 def test_so_much_that_one_call_does_not_do_it_is_gone_on_with(
     new_stage: Callable[[], Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,6 +272,15 @@ def test_a_revoked_link_opens_nothing_and_says_how_to_get_another(
     assert again["revoked_at"] == ended["revoked_at"]
 
 
+def test_a_link_that_has_ended_says_whom_to_call(paid: Deal, browser: Browser) -> None:
+    paid.api.send("PATCH", "/v1/platform", {"phone": "+33298000000"})
+    link = paid.link(paid.payer)
+    paid.api.made(f"/v1/members/{paid.payer['id']}/links/revoke")
+    page = browser.get(link)
+    assert page.status_code == 410
+    assert "adressez-vous à A test (téléphone 02 98 00 00 00)" in words(page)
+
+
 def test_every_link_of_a_member_can_be_revoked_at_once(paid: Deal, browser: Browser) -> None:
     link, other = paid.link(paid.payer), paid.link(paid.payee)
     ended = paid.api.made(f"/v1/members/{paid.payer['id']}/links/revoke")

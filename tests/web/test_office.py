@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
 
 from service import db
-from service.ids import decode, encode, uuid7
+from service.ids import decode, encode, spoken, uuid7
 from service.platforms.scopes import SCOPES
 from service.web.office.session import COOKIE, LIVES
 from tests.http.client import Api, Server
@@ -18,7 +19,16 @@ from tests.http.conftest import OPERATOR_KEY
 from tests.http.deal import Deal
 from tests.web.browser import Browser, words
 
-ROOMS: Final = ("", "/exchanges", "/members", "/reconciliation", "/webhooks", "/keys", "/rules")
+ROOMS: Final = (
+    "",
+    "/exchanges",
+    "/members",
+    "/reconciliation",
+    "/webhooks",
+    "/keys",
+    "/rules",
+    "/counter",
+)
 HOSTILE: Final = '<script>alert(1)</script> "x" {{ 7 * 7 }}'
 
 
@@ -152,6 +162,26 @@ def test_what_others_wrote_is_shown_and_does_nothing(server: Server, api: Api) -
         assert "<script>alert" not in answer.text
 
 
+def test_the_short_number_is_the_one_on_the_member_s_page(
+    paid: Deal, office: Browser, server: Server
+) -> None:
+    number = spoken(decode("exchange", paid.exchange["id"]))
+    assert number in words(office.get(f"/office/exchanges/{paid.exchange['id']}"))
+    assert number in words(Browser(server).get(paid.link(paid.payer)))
+
+
+def test_row_level_security_leaves_the_index_of_short_numbers_to_the_planner(
+    engine: Engine,
+) -> None:
+    with db.transaction(engine, uuid7()) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = text(
+            "EXPLAIN SELECT id FROM service.exchange WHERE platform_id = :one AND ending = :two"
+        )
+        plan = connection.scalars(asked, {"one": uuid7(), "two": "0123456789"}).all()
+    assert "ix_exchange_platform_id_ending" in "\n".join(plan)
+
+
 def test_an_exchange_is_found_by_any_of_its_names_and_by_a_word(
     server: Server, paid: Deal, office: Browser
 ) -> None:
@@ -159,6 +189,8 @@ def test_an_exchange_is_found_by_any_of_its_names_and_by_a_word(
     exchange = paid.exchange
     found = {
         exchange["id"]: True,
+        spoken(decode("exchange", exchange["id"])).lower().replace(" ", "-"): True,
+        spoken(uuid4()): False,
         paid.payer["id"]: True,
         paid.payee["external_id"]: True,
         exchange["terms"]["title"][2:6].upper(): True,

@@ -17,6 +17,7 @@ from ledger.units import Unit, iso
 from service import db
 from service.ids import decode
 from service.web.member import problem
+from service.web.words import Speech
 from tests.disputes import samples
 from tests.http.client import Server
 from tests.http.deal import Deal
@@ -77,7 +78,7 @@ def test_a_problem_is_reported_from_the_exchange_s_page_in_three_steps(
     said = words(page)
     for told in ("Ce n'est pas ce qui était décrit", "65,00", "Vous en parlez entre vous"):
         assert told in said
-    assert "ne vous appelle ailleurs en premier" in said
+    assert "ne vous appelle ni ne vous écrit ailleurs en premier" in said
     assert paid.api.read(f"/v1/exchanges/{paid.exchange['id']}")["case"] is not None
     # A second press, and the way back, find the same case.
     again = browser.post(f"{link}/problem", ANSWERS)
@@ -112,12 +113,20 @@ def test_an_offer_is_made_read_and_accepted_and_paid_at_once(paid: Deal, browser
     page = browser.get(f"{payer}/case")
     assert "Pour vous : 39,50 €" in words(page)
     assert "Half each?" in words(page)
+    assert f'href="{payer}/case/review/accept_offer"' in page.text
+    page = browser.get(f"{payer}/case/review/accept_offer")
+    assert "C'est définitif" in words(page)
+    assert "Pour vous : 39,50 €" in words(page)
+    assert paid.state() == "active", "looking at what it means does nothing"
     answer = browser.post(f"{payer}/case/steps/accept_offer", hidden(page, "/accept_offer"))
     assert "Comment cela s'est terminé" in words(answer)
     assert paid.state() == "settled"
     back = browser.post(f"{payer}/case/steps/accept_offer", hidden(page, "/accept_offer"))
-    assert back.status_code == 409
+    assert (back.status_code, back.url.query) == (200, b"done=yes")
     assert paid.state() == "settled"
+    late = browser.get(f"{payer}/case/review/accept_offer")
+    assert late.status_code == 409
+    assert "Voici où vous en êtes" in words(late)
 
 
 @pytest.mark.parametrize("part", ["65,01", "-1", "12,345", "", "a lot", "1e1", "٣", "9" * 15])
@@ -134,7 +143,7 @@ def test_a_part_that_cannot_be_is_refused_with_how_to_write_it(
 def test_an_offer_that_was_replaced_meanwhile_is_not_accepted(paid: Deal, browser: Browser) -> None:
     payer, payee = reported(paid, browser)
     offered(paid, browser, payee, "10")
-    read = browser.get(f"{payer}/case")
+    read = browser.get(f"{payer}/case/review/accept_offer")
     offered(paid, browser, payee, "60")
     answer = browser.post(f"{payer}/case/steps/accept_offer", hidden(read, "/accept_offer"))
     assert answer.status_code == 409
@@ -150,7 +159,7 @@ def test_words_and_photographs_are_added_and_shown_to_both(paid: Deal, browser: 
     assert "C'est noté" in words(answer)
     page = browser.get(f"{payee}/case")
     assert "<b>Look</b> at this." in words(page)
-    (address,) = re.findall(r'href="([^"]+/case/evidence/ev_\w+)"', page.text)
+    (address,) = re.findall(r'src="([^"]+/case/evidence/ev_\w+)"', page.text)
     shown = browser.get(address)
     assert shown.headers["content-type"] == "image/jpeg"
     assert "sandbox" in shown.headers["content-security-policy"]
@@ -183,11 +192,88 @@ def test_a_photograph_of_twenty_megabytes_is_not_taken_in(paid: Deal, browser: B
     assert browser.post(f"{payer}/case/evidence", files=huge).status_code == 413
 
 
+def test_what_was_written_stays_when_a_form_comes_back(paid: Deal, browser: Browser) -> None:
+    link = paid.link(paid.payer)
+    page = browser.post(f"{link}/problem", {**ANSWERS, "answer:when_noticed": " "})
+    assert page.status_code == 422
+    assert f">{ANSWERS['answer:what_differs']}</textarea>" in page.text
+    assert f">{ANSWERS['text']}</textarea>" in page.text
+    browser.post(f"{link}/problem", ANSWERS)
+    page = offered(paid, browser, link, "a lot")
+    assert page.status_code == 422
+    assert 'value="a lot"' in page.text
+    assert ">Half each?</textarea>" in page.text
+    assert "<details open><summary>Faire une offre" in page.text
+
+
+HOSTILE = (
+    "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 * 7 }}\n--"
+)
+
+
+def test_hostile_words_are_words_on_every_page_of_a_problem(paid: Deal, browser: Browser) -> None:
+    link, other = paid.link(paid.payer), paid.link(paid.payee)
+    written = {name: HOSTILE for name in ANSWERS if name != "reason"} | {
+        "reason": "not_as_described"
+    }
+    pages = [browser.post(f"{link}/problem", {**written, "answer:when_noticed": ""})]
+    browser.post(f"{link}/problem", written)
+    pages.append(browser.post(f"{link}/case/evidence", {"text": HOSTILE}))
+    (line,) = case_of(paid).lines
+    offer = {"outcome": "split", f"to_payee:{line.id}": HOSTILE, "text": HOSTILE}
+    pages.append(browser.post(f"{link}/case/steps/make_offer", offer))
+    offer[f"to_payee:{line.id}"] = "1"
+    pages.append(browser.post(f"{link}/case/steps/make_offer", offer))
+    pages += [browser.get(f"{other}/case"), browser.get(f"{other}/case/review/accept_offer")]
+    for page in pages:
+        assert "alert(1)" in page.text, "what was written is there"
+        assert not re.search(r"<script>|<img src=x", page.text)
+    for page in pages[1:2] + pages[3:]:
+        assert "\u202e" not in page.text
+        assert "{{ 7 * 7 }}" in words(page)
+
+
+def test_each_side_reads_what_the_other_has_said(paid: Deal, browser: Browser) -> None:
+    payer, payee = reported(paid, browser)
+    for link, by in ((payer, "Ce que vous avez dit"), (payee, "Ce que dit Anna")):
+        said = words(browser.get(f"{link}/case"))
+        assert by in said
+        assert "Ce n'est pas ce qui était décrit" in said
+        for told in (ANSWERS["answer:what_differs"], ANSWERS["answer:when_noticed"]):
+            assert told in said
+        assert ANSWERS["text"] in said
+
+
+def test_what_was_brought_is_there_once_however_often_the_button_is_pressed(
+    paid: Deal, browser: Browser
+) -> None:
+    payer, _payee = reported(paid, browser)
+    photo = samples.encoded(samples.image(12, 8), "JPEG")
+    for _press in range(2):
+        for sent in ({"fields": {"text": "Look."}}, {"files": {"photo": ("p.jpg", photo, "")}}):
+            answer = browser.post(f"{payer}/case/evidence", **sent)
+            assert "C'est noté" in words(answer)
+    evidence = paid.api.read("/v1/cases")["data"][0]["id"]
+    assert len(paid.api.read(f"/v1/cases/{evidence}/evidence")["data"]) == 2
+
+
+@pytest.mark.parametrize("step", sorted(problem.PLAIN))
+@pytest.mark.parametrize("locale", ["fr", "en", "br"])
+def test_every_step_says_first_what_it_means(step: str, locale: str) -> None:
+    said = Speech(locale, "member", {"other": "Yann"})
+    for group in ("case_step", "case_review_title", "case_review", "case_review_button"):
+        assert said(f"{group}.{step}")
+
+
 def test_a_claim_is_taken_back_and_the_exchange_goes_on(paid: Deal, browser: Browser) -> None:
     payer, _payee = reported(paid, browser)
-    browser.post(f"{payer}/case/steps/withdraw_claim")
+    page = browser.get(f"{payer}/case/review/withdraw_claim")
+    assert "L'échange continue comme convenu" in words(page)
+    for _press in range(2):
+        answer = browser.post(f"{payer}/case/steps/withdraw_claim")
+        assert (answer.status_code, answer.url.query) == (200, b"done=yes")
     assert paid.api.read(f"/v1/exchanges/{paid.exchange['id']}")["case"] is None
-    assert "La demande est retirée" in words(browser.get(f"{payer}/case"))
+    assert "Le problème est retiré" in words(browser.get(f"{payer}/case"))
 
 
 @pytest.mark.parametrize("step", ["decide", "propose", "end_talk", "../claim", "appeal%00"])

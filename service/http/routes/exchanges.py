@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ from service.http.auth import Actor, anyone, member_token, platform_key
 from service.http.edge import Edge, edge_of, json_response, request_id
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
+from service.http.laned import Job, laned, once_in_lane
 from service.http.moment import moment
 from service.http.pages import Cursor, Limit, page, uuid_after
 from service.http.problems import documented, invalid_errors, of_refusal, problem_body
@@ -95,23 +97,30 @@ async def propose_one(
     key: KeyHeader = None,
 ) -> Response:
     """Freeze terms between two members. With `both_agreed` it waits for the payment at once."""
-    edge = edge_of(request)
     _vouches(actor, [body.both_agreed])
+    return await once_in_lane(request, edge_of(request), actor, key, PROPOSE, _proposal(body))
 
-    def work(connection: Connection, now: datetime) -> Answer:
-        (outcome,) = propose(
-            connection,
-            actor.platform_id,
-            [_proposal(body)],
-            edge.desk.providers.of(connection, actor.platform_id, actor.mode),
-            Rules(now, edge.codes),
-        )
-        if isinstance(outcome, Refusal):
-            raise outcome
-        shown = presenters.exchange(outcome.exchange, None, now)
-        return Answer(shown, 201, f"/v1/exchanges/{shown['id']}")
 
-    return await once(request, edge, actor, key, work)
+def _proposed(
+    connection: Connection, platform_id: UUID, jobs: Sequence[Job[Proposal]], now: datetime
+) -> list[Answer | Refusal]:
+    edge = jobs[0].edge
+    outcomes = propose(
+        connection,
+        platform_id,
+        [job.command for job in jobs],
+        edge.desk.providers.of(connection, platform_id, jobs[0].actor.mode),
+        Rules(now, edge.codes),
+    )
+    return [one if isinstance(one, Refusal) else _made(one, now) for one in outcomes]
+
+
+def _made(done: Done, now: datetime) -> Answer:
+    shown = presenters.exchange(done.exchange, None, now)
+    return Answer(shown, 201, f"/v1/exchanges/{shown['id']}")
+
+
+PROPOSE: Final = laned("propose", _proposed)
 
 
 @router.post(

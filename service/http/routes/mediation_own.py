@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from disputes import mediators, queue, redecisions, statistics, store, strikes, ties
-from disputes.model import Case, Stage
+from disputes import mediators, queue, redecisions, statistics, strikes, ties
 from disputes.recusal import Tie, TieKind
-from disputes.refusals import CaseNotFound, NotNowInCase
+from disputes.refusals import CaseNotFound
 from service import clock, db
 from service.exchanges import cases
-from service.http import shown_mediators, shown_own
+from service.http import shown_mediators, shown_own, striking
 from service.http.edge import edge_of, json_response
 from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
@@ -50,8 +48,6 @@ Supervisor = Annotated[Neutral, Depends(mediator_of("supervisor"))]
 _YEAR: Final = timedelta(days=365)
 #: As many cases to decide again as are shown at once; nobody has more than a few.
 _MOST: Final = 100
-#: Both sides have been told what was decided.
-_TOLD: Final = frozenset({Stage.APPEALABLE, Stage.APPEAL, Stage.RETURNING, Stage.CLOSED})
 
 
 @router.get(
@@ -232,13 +228,6 @@ async def decide_again(
     return await once(request, edge_of(request), me, key, work)
 
 
-def _load(connection: Connection, case_id: UUID) -> Case:
-    platform_id = store.platform_of(connection, case_id)
-    if platform_id is None:
-        raise CaseNotFound("No case with this id is yours.")
-    return store.load(connection, platform_id, [case_id], lock=True)[case_id]
-
-
 @router.post(
     "/cases/{case}/strike",
     operation_id="give_strike",
@@ -254,16 +243,7 @@ async def give_strike(
     """
 
     def work(connection: Connection, _now: datetime) -> Answer:
-        found = _load(connection, case)
-        if found.ruling is None or me.mediator_id not in found.ruling.by:
-            raise CaseNotFound("No case with this id was decided by you.")
-        if found.stage not in _TOLD:
-            raise NotNowInCase("First both sides are told of the decision.", stage=found.stage)
-        now = moment_on(connection, found.platform_id, hold=True)
-        claimant = strikes.claimant_of(found)
-        strikes.add(connection, found, claimant, me.mediator_id, body.reason, now)
-        given = strikes.of_member(connection, found.platform_id, claimant)
-        (one,) = (one for one in given if one.case_id == case)
+        one = striking.give(connection, me.mediator_id, case, body.reason)
         return Answer(shown_own.strike(one))
 
     return await once(request, edge_of(request), me, key, work)
@@ -303,11 +283,7 @@ async def lift_strike(
     """By a supervisor of the platform. It counts no more, and stays on record as lifted."""
 
     def work(connection: Connection, _now: datetime) -> Answer:
-        platform_id, one = strikes.find(connection, strike)
-        if queue.supervised(connection, me.mediator_id, one.case_id) is None:
-            raise strikes.StrikeNotFound("No strike with this id.")
-        now = moment_on(connection, platform_id, hold=True)
-        strikes.lift(connection, platform_id, strike, now, me.mediator_id)
-        return Answer(shown_own.strike(strikes.find(connection, strike)[1]))
+        one = striking.lift(connection, me.mediator_id, strike)
+        return Answer(shown_own.strike(one))
 
     return await once(request, edge_of(request), me, key, work)

@@ -41,7 +41,7 @@ from service.ids import encode
 from service.messages import store as messages
 from service.payments import payments
 from service.payments.providers import need
-from service.platforms import members
+from service.platforms import helpers, members
 from service.platforms.members import Member
 
 router = APIRouter(prefix="/v1/members", tags=["Members"], route_class=StrictRoute)
@@ -157,6 +157,7 @@ async def erase_member(
     def work(connection: Connection, now: datetime) -> Answer:
         shown = presenters.member(members.erase(connection, actor.platform_id, member, now))
         leave(connection, actor.platform_id, member)
+        helpers.forget(connection, actor.platform_id, member, now)
         messages.forget(connection, actor.platform_id, member, now)
         replace_kept(connection, actor, f"/v1/members/{shown['id']}", shown)
         return Answer(shown)

@@ -50,6 +50,7 @@ def _message(row: Mapping[str, Any]) -> dict[str, Any]:
         "exchange": None if exchange_id is None else encode("exchange", exchange_id),
         "event": encode("event", row["event_id"]),
         "template": row["template"],
+        "helper": None if row["helper_id"] is None else encode("helper", row["helper_id"]),
         "category": row["category"],
         "channel": row["channel"],
         "state": row["state"],
@@ -63,11 +64,13 @@ def _message(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _link(row: Mapping[str, Any]) -> dict[str, Any]:
+    exchange_id, helper_id = row["exchange_id"], row["helper_id"]
     return {
         "id": encode("link", row["id"]),
         "object": "link",
         "member": encode("member", row["member_id"]),
-        "exchange": encode("exchange", row["exchange_id"]),
+        "exchange": None if exchange_id is None else encode("exchange", exchange_id),
+        "helper": None if helper_id is None else encode("helper", helper_id),
         "purpose": row["purpose"],
         "created_at": row["created_at"],
         "expires_at": row["expires_at"],

@@ -25,6 +25,7 @@ from service.http.schemas.platforms import (
     KeyOut,
     KeyPage,
     PlatformBody,
+    PlatformChanges,
     PlatformCreated,
     PlatformOut,
     PlatformPage,
@@ -132,6 +133,23 @@ async def get_own_platform(request: Request, actor: KeyReader) -> Response:
         actor.platform_id, lambda c: platforms.find(c, actor.platform_id)
     )
     return json_response(presenters.platform(found))
+
+
+@router.patch(
+    "/platform",
+    operation_id="change_own_platform",
+    summary="Say where members can talk to somebody",
+    response_model=PlatformOut,
+    responses=documented(400, 413, 415, 422),
+)
+async def change_own_platform(
+    request: Request, body: PlatformChanges, actor: KeyWriter
+) -> Response:
+    """For the tenant that the key opens; its twin has a number of its own."""
+    changed = await edge_of(request).run(
+        actor.platform_id, lambda c: platforms.change(c, actor.platform_id, body.phone)
+    )
+    return json_response(presenters.platform(changed))
 
 
 @router.post(

@@ -14,8 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ledger.refusals import Refusal
-from service.exchanges import queries, sweep
+from service.exchanges import helping, queries, sweep
 from service.exchanges.advance import Done, advance
+from service.exchanges.asking import call
 from service.exchanges.commands import Command, Who
 from service.exchanges.decide import Rules
 from service.exchanges.fees import FeeRule
@@ -25,11 +26,14 @@ from service.exchanges.steps import BY_NAME
 from service.http import presenters
 from service.http.auth import Actor, anyone
 from service.http.edge import Edge, edge_of
-from service.http.idempotency import Answer, KeyHeader, once, once_in_two
+from service.http.idempotency import Answer, KeyHeader, once
 from service.http.jsonbody import StrictRoute
+from service.http.laned import once_in_lane, once_in_two_lanes
 from service.http.moment import moment_of
 from service.http.problems import documented
+from service.http.refusals import NotYourself
 from service.http.routes.exchanges import draft, viewer
+from service.http.routes.step_lanes import OFTEN, PAID, PAY, STEPS, Paying, shown
 from service.http.schemas.base import ExchangeId
 from service.http.schemas.exchanges import ExchangeOut
 from service.http.schemas.steps import (
@@ -42,7 +46,7 @@ from service.http.schemas.steps import (
     ProposeSettlementBody,
     StepBody,
 )
-from service.ids import decode, encode
+from service.ids import decode
 
 router = APIRouter(
     prefix="/v1/exchanges/{exchange}", tags=["Steps of an exchange"], route_class=StrictRoute
@@ -76,11 +80,16 @@ def _take(
 async def take_step(request: Request, actor: Actor, key: str | None, command: Command) -> Response:
     """Take a step once, and answer the exchange as the actor sees it then."""
     edge = edge_of(request)
+    if command.step in OFTEN:
+        response = await once_in_lane(request, edge, actor, key, STEPS, command)
+        edge.wake()
+        return response
 
     def work(connection: Connection, now: datetime) -> Answer:
         done = _take(connection, edge, actor, command, now)
-        shown = presenters.exchange(done.exchange, viewer(actor, done.exchange), now)
-        return Answer(shown, refusal=done.refusal)
+        answer = shown(actor, done, now)
+        assert isinstance(answer, Answer)
+        return answer
 
     response = await once(request, edge, actor, key, work)
     edge.wake()
@@ -211,29 +220,18 @@ async def _pay(
         save_method=body.save_method,
     )
 
-    def work(connection: Connection, now: datetime) -> Answer:
-        provider = edge.desk.providers.of(connection, actor.platform_id, actor.mode)
-        if body.payment_method is not None and (
-            provider is None or not provider.accepts_method(body.payment_method)
-        ):
-            raise PaymentMethodRefused(
-                "The provider knows no such payment method.", pointer="/payment_method"
-            )
-        done = _take(connection, edge, actor, command, now)
-        shown = presenters.exchange(done.exchange, viewer(actor, done.exchange), now)
-        resume = encode("payment", done.payments[0].id) if done.payments else None
-        return Answer(shown, resume=resume)
+    paying = Paying(command)
 
-    async def proceed(payment: str) -> None:
+    async def proceed(payment: str) -> Paying:
+        payment_id, ask = decode("payment", payment), paying.ask
+        if ask is not None and ask.row["id"] == payment_id:
+            return Paying(command, said=await run_in_threadpool(call, edge.desk, ask))
+        # A deposit comes before its price; or the payment is an earlier request's, which died.
         now = await moment_of(edge, actor)
-        payment_id = decode("payment", payment)
         await run_in_threadpool(sweep.submit, edge.desk, actor.platform_id, payment_id, now)
+        return Paying(command)
 
-    def conclude(connection: Connection, _payment: str, now: datetime) -> Answer:
-        found = queries.find(connection, actor.platform_id, exchange)
-        return Answer(presenters.exchange(found, viewer(actor, found), now))
-
-    response = await once_in_two(request, edge, actor, key, work, proceed, conclude)
+    response = await once_in_two_lanes(request, edge, actor, key, (PAY, PAID), paying, proceed)
     edge.wake()
     return response
 
@@ -282,8 +280,16 @@ async def enter_code(
     actor: Doer,
     key: KeyHeader = None,
 ) -> Response:
-    """The side that was told the code in person: both confirmations at once."""
+    """The side that was told the code in person: both confirmations at once.
+
+    With `operator`, at the desk of the platform, for somebody who brought the slip there.
+    """
     command = command_of("enter_code", exchange, actor, body)
+    if body.operator is not None:
+        if actor.member_id is not None:
+            raise NotYourself("Only the platform has a desk: leave it out.", pointer="/operator")
+        at_desk = Who(command.who.member_id, helping.DESK, operator=body.operator)
+        command = replace(command, who=at_desk)
     command = replace(command, checkpoint=body.checkpoint, code=body.code)
     return await take_step(request, actor, key, command)
 

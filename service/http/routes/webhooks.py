@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -13,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service import clock
-from service.http.edge import Edge, edge_of, json_response
+from service.http.edge import edge_of, json_response
 from service.http.jsonbody import StrictRoute
+from service.http.lanes import Kind
 from service.http.problems import documented
 from service.http.refusals import BodyTooLarge, NotFound
 from service.http.schemas.base import PlatformId
@@ -94,14 +97,26 @@ async def _receive(
             lambda c: deliveries.keep(c, platform_id, provider.name, endpoint, reason, body, now),
         )
         raise
-    await _store(edge, platform_id, provider.name, event, now)
+    if await edge.lanes.run(INBOX, platform_id, Come(provider.name, event, now)):
+        edge.wake()
     return json_response({"received": True})
 
 
-async def _store(edge: Edge, platform_id: UUID, provider: str, event: Event, now: datetime) -> None:
-    def work(connection: Connection) -> bool:
-        at = clocks.now_at(connection, platform_id, now)
-        return inbox.receive(connection, platform_id, provider, event, at)
+@dataclass(frozen=True, slots=True)
+class Come:
+    """A verified event, whose event it is, and when it came."""
 
-    if await edge.run(platform_id, work):
-        edge.wake()
+    provider: str
+    event: Event
+    at: datetime
+
+
+def _store(connection: Connection, platform_id: UUID, jobs: Sequence[Come]) -> list[bool]:
+    """Store what came together, in one statement; tell of each whether it is news."""
+    at = clocks.now_at(connection, platform_id, max(job.at for job in jobs))
+    told = [(job.provider, job.event) for job in jobs]
+    new = inbox.receive(connection, platform_id, told, at)
+    return [(job.provider, job.event.id) in new for job in jobs]
+
+
+INBOX: Final = Kind("provider_events", _store, lambda job: [(job.provider, job.event.id)])

@@ -53,6 +53,7 @@ def id_schema(kind: str) -> dict[str, Any]:
 
 
 MemberId = Annotated[UUID, _reader("member"), WithJsonSchema(id_schema("member"))]
+HelperId = Annotated[UUID, _reader("helper"), WithJsonSchema(id_schema("helper"))]
 PauseId = Annotated[UUID, _reader("pause"), WithJsonSchema(id_schema("pause"))]
 ExchangeId = Annotated[UUID, _reader("exchange"), WithJsonSchema(id_schema("exchange"))]
 LegId = Annotated[UUID, _reader("leg"), WithJsonSchema(id_schema("leg"))]

@@ -113,7 +113,7 @@ class EvidenceOut(Answer):
     number: int = Field(description="Which piece of its case it is, from 1.")
     sort: Sort
     by: Literal["payer", "payee", "platform"]
-    via: Literal["member", "platform"] = Field(description="Whose credential brought it.")
+    via: Literal["member", "platform", "helper"] = Field(description="Whose credential brought it.")
     at: Instant
     late: bool = Field(description="Brought when the time for evidence was over.")
     request: str | None = Field(description="What it answers.")

@@ -301,7 +301,11 @@ class ConfirmationOut(Answer):
     member: str
     word: Literal["confirmed", "withdrawn"]
     method: Literal["word", "code"]
-    via: str
+    via: str = Field(
+        description="Whose hand: member, platform, helper, or desk (the platform's, with the code)."
+    )
+    helper: str | None = Field(description="The helper who gave the word for the member.")
+    operator: str | None = Field(description="Who served the member at the platform's desk.")
     at: datetime
 
 

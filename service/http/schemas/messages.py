@@ -21,6 +21,7 @@ class MessageOut(Answer):
     exchange: str | None
     event: str = Field(description="What it tells of.")
     template: str
+    helper: str | None = Field(description="The helper of the member whom it is for.")
     category: Literal["steps", "news"] = Field(
         description="steps: what the member must do; news: what happened."
     )
@@ -77,7 +78,8 @@ class LinkOut(Answer):
     id: str
     object: Literal["link"]
     member: str
-    exchange: str
+    exchange: str | None = Field(description="null: what a helper can help with.")
+    helper: str | None = Field(description="Whose link it is, where it is not the member's own.")
     purpose: str = Field(description="The template of the message it is in.")
     created_at: datetime
     expires_at: datetime

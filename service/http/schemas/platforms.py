@@ -61,6 +61,15 @@ class PlatformBody(Body):
     name: ShortText
 
 
+class PlatformChanges(Body):
+    """What a platform says of itself to its members."""
+
+    phone: Phone | None = Field(
+        description="Where they can talk to somebody: it stands on their pages and paper slips. "
+        "null takes it away."
+    )
+
+
 class PlatformOut(Answer):
     """A tenant: the live one or its sandbox."""
 
@@ -69,6 +78,7 @@ class PlatformOut(Answer):
     name: str
     mode: Literal["live", "sandbox"]
     twin: str = Field(description="The same platform in the other mode.")
+    phone: str | None = Field(description="Where its members can talk to somebody.")
     created_at: datetime
 
 

@@ -78,6 +78,11 @@ class EnterCodeBody(CheckpointStepBody):
     """The code that the other member told in person."""
 
     code: Annotated[str, Field(pattern=r"^[0-9 ]{6,12}$", examples=["492 031"])]
+    operator: ShortText | None = Field(
+        default=None,
+        description="Who at your desk enters it for the member who brought the slip there: it "
+        "stands on record as done at the desk, and the member is told. For the platform's key.",
+    )
 
 
 class LegSplitBody(Body):

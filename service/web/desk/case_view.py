@@ -6,7 +6,7 @@ The two sides have no names here: nothing that decides is known of them but what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -31,7 +31,9 @@ from service.web.desk.tongue import Purse, Tongue
 
 _PLATFORM: Final = text("SELECT name, mode FROM service.platform WHERE id = :id")
 #: What a line of the journal says of people, which decides nothing.
-_HIDDEN: Final = frozenset({"people", "from", "eligible", "excluded", "file_hash", "hash"})
+_HIDDEN: Final = frozenset(
+    {"people", "from", "eligible", "excluded", "file_hash", "hash", "helper"}
+)
 _OF_FILES: Final = frozenset({"original_hash", "media_type", "size", "evidence", "request", "via"})
 
 
@@ -71,11 +73,8 @@ class Scene:
     names: Mapping[UUID, str]
     platform: Mapping[str, Any]
     lines: Sequence[journal.Line]
-
-    @property
-    def address(self) -> str:
-        """Where its pages are."""
-        return f"/desk/cases/{encode('case', self.case.id)}"
+    #: Where its pages are.
+    address: str
 
     def effect(self, outcome: Any, to_payee: Mapping[UUID, int]) -> Effect:
         """Return what an outcome would move."""
@@ -107,6 +106,35 @@ def read(
     connection: Connection, found: Case, part: Part | None, me: Neutral, tongue: Tongue
 ) -> Scene:
     """Return a case of theirs with what its pages speak of."""
+    lines = journal.read(connection, found.platform_id, found.id)
+    return _scene(connection, found, part, me, tongue, lines)
+
+
+def read_blind(
+    connection: Connection, found: Case, address: str, me: Neutral, tongue: Tongue
+) -> Scene:
+    """Return a case as it was before anybody proposed or decided, to be decided again."""
+    before = replace(
+        found,
+        offer=None,
+        proposal=None,
+        ruling=None,
+        appeal=None,
+        outcome=None,
+        settlement=None,
+        closed_at=None,
+    )
+    return replace(_scene(connection, before, None, me, tongue, ()), address=address)
+
+
+def _scene(
+    connection: Connection,
+    found: Case,
+    part: Part | None,
+    me: Neutral,
+    tongue: Tongue,
+    lines: Sequence[journal.Line],
+) -> Scene:
     platform_id = found.platform_id
     (exchange,) = exchanges.load(connection, platform_id, [found.subject_id], lock=False).values()
     known: dict[str, Unit] = units.find_many(
@@ -129,7 +157,8 @@ def read(
         ),
         names=names,
         platform={"name": words.clean(row["name"]), "is_trial": row["mode"] == "sandbox"},
-        lines=journal.read(connection, platform_id, found.id),
+        lines=lines,
+        address=f"/desk/cases/{encode('case', found.id)}",
     )
 
 
@@ -262,11 +291,14 @@ def _event(scene: Scene, line: journal.Line) -> Event:
     data = {name: said for name, said in line.data.items() if name not in left_out}
     if not data.get("late", True):
         del data["late"]  # what is as it should be is not told of every piece
+    by = "" if mine else scene.tongue.word("actors", who)
+    if "helper" in line.data:
+        by = f"{by} ({scene.tongue.word('keys', 'helper')})"  # that it was, and not who
     return Event(
         line.sequence,
         scene.tongue.instant(line.at),
         scene.tongue.word("entries", line.type),
-        "" if mine else scene.tongue.word("actors", who),
+        by,
         who if who in set(Side) else "neutral",
         tuple(scene.reader.lines(data)),
         line.hash.hex(),

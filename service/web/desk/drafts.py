@@ -113,7 +113,7 @@ def check_words(step: str, text: str, code: str, wrong: dict[str, str]) -> None:
         if not text.strip():
             wrong["text"] = "text"
         return
-    if code not in REASON_CODES:
+    if step != "again" and code not in REASON_CODES:
         wrong["reason_code"] = "reason_code"
     if len(text.strip()) < LEAST_REASONS:
         wrong["text"] = "reasons"
@@ -147,4 +147,18 @@ def outcomes(scene: Scene, step: str, words: Mapping[str, Any]) -> list[dict[str
         }
         for one in Outcome
         if one in allowed
+    ]
+
+
+def fields(scene: Scene) -> list[dict[str, str]]:
+    """Return a field for each part of what is disputed, for what the payee gets of it."""
+    return [
+        {
+            "field": f"part.{encode('leg', line.id)}",
+            "leg": encode("leg", line.id),
+            "name": scene.names[line.id],
+            "whole": scene.purse.say(line.amount, line.unit),
+            "unit": scene.purse.name(line.unit),
+        }
+        for line in scene.case.lines
     ]

@@ -35,13 +35,18 @@ LANGUAGE: Final = "tierce-desk-language"
 _YEAR: Final = 365 * 24 * 3600
 _LONGEST_FORM: Final = 900_000
 _MOST_FIELDS: Final = 600
-#: What the menu leads to, in its order; the last only for those who may.
+#: What the menu leads to, in its order, and the key that does, for those who work by keyboard.
 MENU: Final = (
-    ("queue", "/desk/queue"),
-    ("inbox", "/desk/inbox"),
-    ("reviews", "/desk/reviews"),
-    ("numbers", "/desk/numbers"),
-    ("account", "/desk/account"),
+    ("queue", "/desk/queue", "q"),
+    ("inbox", "/desk/inbox", "i"),
+    ("reviews", "/desk/reviews", "s"),
+    ("decided", "/desk/decided", "m"),
+    ("templates", "/desk/templates", "t"),
+    ("ties", "/desk/ties", "l"),
+    ("numbers", "/desk/numbers", "f"),
+    ("profile", "/desk/profile", ""),
+    ("account", "/desk/account", ""),
+    ("keys", "/desk/keys", "?"),
 )
 
 Form = Mapping[str, str]
@@ -132,7 +137,9 @@ class Frame:
         return self.speech("desk", **(facts or {}))(f"refused.{code}")
 
     def _menu(self, at: str | None) -> list[dict[str, Any]]:
-        return [{"name": name, "address": to, "here": name == at} for name, to in MENU]
+        return [
+            {"name": name, "address": to, "key": key, "here": name == at} for name, to, key in MENU
+        ]
 
     def _visit(self) -> dict[str, Any] | None:
         if self.visit is None:

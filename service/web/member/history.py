@@ -37,6 +37,11 @@ def history(scene: Scene) -> list[Happened]:
 def _said(
     scene: Scene, known: Mapping[str, Any], type_: str, data: Mapping[str, Any]
 ) -> str | None:
+    if type_ == "member.assisted":
+        # What is an event of its own is told as that; looking at a code is nothing else.
+        if data["step"] != "show_code" or data["by"] != scene.role:
+            return None
+        return words.fill(known["through"]["show_code"], {"helper": scene.helper_name(data)})
     family, _dot, name = type_.partition(".")
     of_type = known.get(family, {}).get(name)
     if of_type is None or (type_ in _PRIVATE and scene.role != "payer"):
@@ -48,4 +53,26 @@ def _said(
         return None
     point = data.get("checkpoint")
     named = None if point is None else scene.checkpoint(str(point))
-    return words.fill(template, {**scene.say.variables, "checkpoint": named})
+    said = words.fill(template, {**scene.say.variables, "checkpoint": named})
+    hand = _hand(scene, known["through"], type_, data)
+    return said if hand is None else f"{said} {hand}"
+
+
+#: Types whose step one side took, though their data does not name it.
+_OF_ONE_SIDE: Final = frozenset({"exchange.funding"})
+
+
+def _hand(
+    scene: Scene, known: Mapping[str, Any], type_: str, data: Mapping[str, Any]
+) -> str | None:
+    """Return whose hand took the step, where it was not the member's own.
+
+    The member reads the helper's name; the other side that it was somebody who helps them.
+    """
+    by = data.get("by", data.get("assisted") if type_ in _OF_ONE_SIDE else None)
+    if by is None or data.get("assisted", by) != by or not ({"helper", "operator"} & data.keys()):
+        return None
+    whose = "mine" if by == scene.role else "theirs"
+    told = {"helper": scene.helper_name(data), "operator": words.clean(data.get("operator", ""))}
+    name = f"{'helper' if 'helper' in data else 'desk'}_{whose}"
+    return words.fill(known[name], {**scene.say.variables, **told})

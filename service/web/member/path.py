@@ -45,7 +45,8 @@ def stops(scene: Scene) -> list[Stop]:
         elif waits:
             waits = False
             if exchange.state is State.IN_REVIEW or exchange.case_id is not None:
-                found.append(Stop(say("path.review"), "now", say("path.now")))
+                name = "review" if exchange.case_id is None else "problem"
+                found.append(Stop(say(f"path.{name}"), "now", say("path.now")))
                 found.append(Stop(label, "next", say("path.next")))
             else:
                 found.append(Stop(label, "now", say("path.now")))

@@ -15,10 +15,13 @@ from disputes.model import Case, Stage
 from disputes.outcomes import AGREEABLE, Outcome, Side
 from disputes.rulings import GROUNDS
 from ledger.units import Unit
+from service.exchanges import helping
 from service.http import shown_cases
-from service.ids import decode, encode
+from service.ids import decode, encode, spoken
 from service.messages import words
+from service.web.member import told
 from service.web.member.scene import Scene
+from service.web.words import listed
 
 #: What a member can offer here; hours beside a split are offered through the platform.
 OFFERABLE: Final = (
@@ -31,20 +34,19 @@ OFFERABLE: Final = (
 assert set(OFFERABLE) <= AGREEABLE
 #: What can be written in one field.
 LONGEST: Final = 5_000
-#: Steps that need nothing but a press, and those that go with a word.
-PLAIN: Final = frozenset(
-    {
-        "withdraw_offer",
-        "reject_offer",
-        "accept_offer",
-        "withdraw_claim",
-        "call_mediator",
-        "accept_proposal",
-        "reject_proposal",
-        "confirm_returned",
-        "confirm_repaired",
-    }
+#: Steps that need nothing but a press, the most useful first, and those that go with a word.
+PLAIN_IN_ORDER: Final = (
+    "accept_offer",
+    "reject_offer",
+    "withdraw_offer",
+    "accept_proposal",
+    "reject_proposal",
+    "confirm_returned",
+    "confirm_repaired",
+    "call_mediator",
+    "withdraw_claim",
 )
+PLAIN: Final = frozenset(PLAIN_IN_ORDER)
 SAYING: Final = frozenset({"mark_returned", "mark_repaired", "reject_repair", "challenge"})
 
 
@@ -56,6 +58,7 @@ class Piece:
     at: str
     text: str
     address: str | None
+    is_picture: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,9 @@ class View:
     lines: Sequence[tuple[str, str]]
     outcomes: Sequence[tuple[str, str]]
     notice: str
+    claim: told.Claim
+    asked: Sequence[told.Asked]
+    neutrals: str | None
 
 
 def last(connection: Connection, scene: Scene) -> Case | None:
@@ -111,19 +117,25 @@ def view(connection: Connection, scene: Scene, case: Case) -> View:
     ruling, settled = shown["ruling"], shown["settlement"]
     return View(
         case=case,
-        number=encode("exchange", scene.exchange.id),
+        number=spoken(scene.exchange.id),
         shown=shown,
         stage=shown["stage_words"][locale],
         deadlines=[
             (scene.instant(one["due_at"]), one["words"][locale]) for one in shown["deadlines"]
         ],
-        offer=_how(scene, shown["offer"]),
-        proposal=_how(scene, shown["proposal"]),
-        ruling=None if ruling is None else [*(_how(scene, ruling) or ()), ruling["reasons"]],
+        offer=how(scene, shown["offer"]),
+        proposal=how(scene, shown["proposal"]),
+        ruling=None
+        if ruling is None
+        else [*(how(scene, ruling) or ()), words.harmless(ruling["reasons"])],
         ended=None
         if case.stage is not Stage.CLOSED
-        else _how(scene, {"outcome": case.outcome, "shares": settled}),
-        steps={one["step"]: one["words"][locale] for one in shown["next_actions"]},
+        else how(scene, {"outcome": case.outcome, "shares": settled}),
+        steps={
+            one["step"]: one["words"][locale]
+            for one in shown["next_actions"]
+            if scene.helper is None or helping.NEEDS_IN_CASE.get(one["step"]) in scene.helper.may
+        },
         pieces=_pieces(connection, scene, case),
         lines=[(str(line.id), scene.say_amount(line.amount, line.unit)) for line in case.lines],
         outcomes=[
@@ -132,10 +144,13 @@ def view(connection: Connection, scene: Scene, case: Case) -> View:
             if one["agreed"] and one["outcome"] in OFFERABLE
         ],
         notice=shown["notice"][locale],
+        claim=told.claim(scene, case, shown),
+        asked=told.asked(connection, scene, case) if case.closed_at is None else [],
+        neutrals=listed([words.clean(one["name"]) for one in shown["neutrals"]], locale),
     )
 
 
-def _how(scene: Scene, found: Mapping[str, Any] | None) -> list[str] | None:
+def how(scene: Scene, found: Mapping[str, Any] | None) -> list[str] | None:
     """Return how something would end it: the outcome, who gets what, and what was said with it."""
     if found is None:
         return None
@@ -151,7 +166,7 @@ def _how(scene: Scene, found: Mapping[str, Any] | None) -> list[str] | None:
         }
         lines.append(scene.say("offer.split", **parts))
     if found.get("text"):
-        lines.append(f"« {words.clean(found['text'])} »")
+        lines.append(f"« {words.harmless(found['text'])} »")
     return lines
 
 
@@ -164,7 +179,9 @@ def _pieces(connection: Connection, scene: Scene, case: Case) -> list[Piece]:
             by = scene.platform
         shown = one.file is not None and one.deleted_at is None
         address = scene.link(f"/case/evidence/{encode('evidence', one.id)}") if shown else None
-        found.append(Piece(by, scene.instant(one.at), one.text or "", address))
+        picture = one.file is not None and one.file.media_type.startswith("image/")
+        said = words.harmless(one.text or "")
+        found.append(Piece(by, scene.instant(one.at), said, address, picture))
     return found
 
 

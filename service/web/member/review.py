@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from service.exchanges.kinds import LegRole, Role
 from service.exchanges.model import LegState
-from service.ids import encode
+from service.ids import encode, spoken
+from service.web.member.offers import offer
 from service.web.member.scene import Scene
 from service.web.member.todo import Button
 
@@ -44,9 +45,12 @@ def review(scene: Scene, step: str) -> Review:
     """Return the review of a step that the member can take now."""
     say = scene.say
     intro, effects = _effects(scene) if step == "confirm" else ("", [])
+    open_ = offer(scene) if step in {"accept_proposal", "reject_proposal"} else None
+    if open_ is not None:
+        intro, effects = say("case.means"), open_.lines[:-1]  # until when it holds is past asking
     return Review(
         title=scene.title,
-        number=encode("exchange", scene.exchange.id),
+        number=spoken(scene.exchange.id),
         heading=say(f"review_title.{step}"),
         lines=[say(f"review.{step}")],
         effects_intro=intro,

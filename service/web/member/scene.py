@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
@@ -14,14 +14,20 @@ from sqlalchemy import Connection, RowMapping, text
 from ledger import units
 from ledger.units import Unit
 from service import clock
-from service.exchanges import queries
+from service.exchanges import helping, queries
+from service.exchanges.commands import Who
 from service.exchanges.kinds import LegRole, Role
 from service.exchanges.model import TERMINAL, Exchange, Leg
 from service.exchanges.queries import next_actions
+from service.ids import encode
 from service.messages import words
-from service.platforms import clocks, members, platforms
-from service.web.words import Speech, amount, language, listed
+from service.platforms import clocks, helpers, members, platforms
+from service.platforms.helpers import Helper
+from service.web.member.glance import Glance, glance
+from service.web.words import Speech, amount, language, listed, telephone
 
+#: Of how many helpers, at work or not, a page knows the names.
+_MOST_HELPERS: Final = 100
 _EVENTS: Final = text(
     "SELECT type, data, at FROM service.event "
     "WHERE platform_id = :platform_id AND exchange_id = :exchange_id ORDER BY sequence"
@@ -32,6 +38,7 @@ _EVENTS: Final = text(
 class Scene:
     """An exchange as one of its two members sees it, at ``now`` of the platform.
 
+    ``helper``: who looks and acts for the member, where it is not the member themselves.
     ``address`` is the path of the member's page, ``asked`` the language that they chose there.
     """
 
@@ -47,16 +54,48 @@ class Scene:
     now: datetime
     address: str
     asked: str | None
+    helper: Helper | None = None
+    #: Where the platform can be called, as people write it.
+    phone: str | None = None
+    #: The problem that is open about it.
+    case: Glance | None = None
+    #: Names of those who help the member in this exchange now.
+    aided_by: Sequence[str] = ()
+    #: Names of the member's helpers, by their public ids; nobody else's are told.
+    helpers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def who(self) -> Who:
+        """Who takes a step on this page."""
+        if self.helper is None:
+            return Who(self.member.id, "member")
+        return Who(self.member.id, helping.HELPER, self.helper.id)
+
+    def may(self, step: str) -> bool:
+        """Tell whether a step is for whoever looks to take, as far as the member allows it."""
+        return self.helper is None or helping.NEEDS.get(step) in self.helper.may
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether the way to the provider's page is for whoever looks."""
+        return self.role is Role.PAYER and (
+            self.helper is None
+            or (self.may("fund") and helping.is_within(self.exchange, self.helper))
+        )
 
     @cached_property
     def locale(self) -> str:
         """The language of the page."""
-        return language(self.asked, self.member.locale)
+        return language(self.asked, self._home)
 
     @cached_property
     def own_locale(self) -> str:
         """The language that the page has without being asked for one."""
-        return language(None, self.member.locale)
+        return language(None, self._home)
+
+    @property
+    def _home(self) -> str:
+        return self.member.locale if self.helper is None else self.helper.locale
 
     @cached_property
     def other_name(self) -> str:
@@ -67,6 +106,19 @@ class Scene:
         return somebody
 
     @cached_property
+    def own_name(self) -> str:
+        """The name of the member whose page it is, made harmless, or words for one without."""
+        if self.member.name:
+            return words.clean(self.member.name)
+        somebody: str = words.catalogue(self.locale, "words")["somebody_helped"]
+        return somebody
+
+    def helper_name(self, data: Mapping[str, Any]) -> str:
+        """Return the name of the helper that an event speaks of, or words for somebody."""
+        somebody: str = words.catalogue(self.locale, "words")["somebody_helping"]
+        return self.helpers.get(str(data.get("helper")), somebody)
+
+    @cached_property
     def title(self) -> str:
         """What the two call the exchange."""
         return words.clean(str(self.exchange.terms["title"]))
@@ -75,13 +127,21 @@ class Scene:
     def actions(self) -> frozenset[str]:
         """The names of the steps that this member can take now."""
         return frozenset(
-            step.name for step, _side in next_actions(self.exchange, self.role, self.now)
+            step.name
+            for step, _side in next_actions(self.exchange, self.role, self.now)
+            if self.may(step.name)
         )
 
     @property
     def over(self) -> bool:
         """Whether the exchange has ended."""
         return self.exchange.state in TERMINAL
+
+    @property
+    def frozen_by_case(self) -> bool:
+        """Whether everything that is held waits for the end of a problem."""
+        held = list(self.exchange.held_legs)
+        return self.case is not None and bool(held) and all(leg.disputed for leg in held)
 
     @property
     def money(self) -> bool:
@@ -122,17 +182,24 @@ class Scene:
     def say(self) -> Speech:
         """The words of the member's pages, with what they may speak of."""
         current = self.exchange.current
-        return Speech(
+        said = Speech(
             self.locale,
             "member",
             {
                 **self._amounts(),
                 "other": self.other_name,
+                "me": self.own_name,
                 "title": self.title,
                 "platform": self.platform,
+                "phone": self.phone,
                 "checkpoint": None if current is None else self.checkpoint(current.name),
             },
         )
+        if self.helper is None:
+            return said
+        # Stands on every page of a helper.
+        banner = [said("helping.banner"), said("helping.banner_only")]
+        return Speech(said.locale, said.file, {**said.variables, "banner": banner})
 
     def _amounts(self) -> dict[str, str | None]:
         """``pays``: money; ``gives``: what is no money; ``gets``: both, less the fee."""
@@ -160,8 +227,9 @@ def read(
     member_id: UUID,
     address: str,
     asked: str | None,
+    helper_id: UUID | None = None,
 ) -> Scene:
-    """Return the scene of a member's page.
+    """Return the scene of a member's page, or of a helper's who looks at it for them.
 
     Raises:
         ExchangeNotFound, MemberNotFound
@@ -171,6 +239,8 @@ def read(
     assert role is not None
     people = members.find_many(connection, platform_id, [exchange.payer_id, exchange.payee_id])
     platform = platforms.find(connection, platform_id)
+    now = clocks.now_at(connection, platform_id, clock.now())
+    named = helpers.page(connection, platform_id, member_id, limit=_MOST_HELPERS)
     facts: dict[str, Any] = {"platform_id": platform_id, "exchange_id": exchange_id}
     return Scene(
         exchange=exchange,
@@ -182,7 +252,18 @@ def read(
         units=units.find_many(connection, platform_id, {leg.unit for leg in exchange.legs}),
         payments=queries.payments(connection, platform_id, exchange_id),
         events=connection.execute(_EVENTS, facts).mappings().all(),
-        now=clocks.now_at(connection, platform_id, clock.now()),
+        now=now,
         address=address,
         asked=asked,
+        aided_by=[
+            words.clean(one.name)
+            for one in named
+            if one.name and one.works(now) and one.covers(exchange_id)
+        ],
+        case=None
+        if exchange.case_id is None
+        else glance(connection, platform_id, exchange.case_id, role, now),
+        phone=None if platform.phone is None else telephone(platform.phone),
+        helper=None if helper_id is None else helpers.find(connection, platform_id, helper_id),
+        helpers={encode("helper", one.id): words.clean(one.name) for one in named if one.name},
     )

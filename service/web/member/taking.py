@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from ledger.refusals import Refusal
 from service.exchanges.advance import Done, advance
-from service.exchanges.commands import Command, Who
+from service.exchanges.codes import MOST_WRONG_TRIES
+from service.exchanges.commands import Command
 from service.exchanges.decide import Rules
 from service.exchanges.model import State
 from service.ids import decode
@@ -51,7 +52,7 @@ def _command(scene: Scene, step: str, form: Mapping[str, str]) -> Command:
     return Command(
         scene.exchange.id,
         step,
-        Who(scene.member.id, "member"),
+        scene.who,
         expected_version=int(version) if version.isdecimal() and len(version) < 10 else None,
         # Without saying to what, nobody agrees.
         terms_hash=form.get("terms_hash", "") if step == "agree" else None,
@@ -89,10 +90,31 @@ def stands(scene: Scene, step: str, form: Mapping[str, str]) -> bool:
 
 def error(scene: Scene, refusal: Refusal) -> str:
     """Return how to mend what was refused, in the member's words."""
-    left = refusal.facts.get("tries_left")
+    return scene.say(f"error.{error_name(scene, refusal)}", **_tries(refusal.facts))
+
+
+def error_name(scene: Scene, refusal: Refusal) -> str:
+    """Return what the words for a refusal are called."""
     name = refusal.code
-    if name == "wrong_code" and left == 0:
+    if name == "wrong_code" and refusal.facts.get("tries_left") == 0:
         name = "wrong_code_locked"
-    if not scene.say.has(f"error.{name}"):
-        name = "refused"
-    return scene.say(f"error.{name}", tries_left=left)
+    return name if scene.say.has(f"error.{name}") else "refused"
+
+
+def error_again(scene: Scene, name: str, version: str) -> str | None:
+    """Return the words called ``name`` for a page that is asked for after a refusal.
+
+    None for those that are none, and once anything has moved: what was wrong then is no news.
+    """
+    if not scene.say.has(f"error.{name}") or version != str(scene.exchange.version):
+        return None
+    point = scene.exchange.current
+    if name == "wrong_code" and (point is None or point.code is None or point.code.locked_at):
+        return None
+    code = None if point is None else point.code
+    left = None if code is None else MOST_WRONG_TRIES - code.wrong_tries
+    return scene.say(f"error.{name}", **_tries({"tries_left": left}))
+
+
+def _tries(facts: Mapping[str, object]) -> dict[str, object]:
+    return {"tries_left": facts.get("tries_left")}

@@ -11,6 +11,7 @@ from service.exchanges.deadlines import deadlines, decide_by, silence
 from service.exchanges.kinds import Role, shows_code
 from service.exchanges.model import Checkpoint, State
 from service.web.member.scene import Scene
+from service.web.words import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _funding(scene: Scene, found: Todo) -> None:
         found.lines.append(say("todo.wait_pay"))
         found.waits = True
         return
-    page = payment_page(scene)
+    page = payment_page(scene) if scene.may_pay else None
     if page is None:
         found.lines.append(say("todo.paying"))
         found.waits = True
@@ -137,6 +138,8 @@ def _held(scene: Scene, found: Todo) -> None:
     exchange, say = scene.exchange, scene.say
     if exchange.case_id is not None:
         found.lines.append(say("todo.case"))
+        turn = None if scene.case is None else scene.case.turn
+        found.lines.append(say(f"todo.case_{turn or 'wait'}"))
         found.buttons.append(Button(scene.link("/case"), say("button.case"), link=True))
     elif exchange.state is State.IN_REVIEW:
         found.lines.append(say("todo.review"))
@@ -149,6 +152,10 @@ def _held(scene: Scene, found: Todo) -> None:
         found.lines.append(say("todo.confirmed"))
         if "withdraw_confirmation" in scene.actions:
             found.buttons.append(_review(scene, "withdraw_confirmation"))
+    elif scene.frozen_by_case:
+        # Whoever has reported a problem is not asked for their code; they still can confirm.
+        if "confirm" in scene.actions:
+            found.buttons.append(_review(scene, "confirm"))
     elif "confirm" in scene.actions:
         _confirm(scene, point, found)
 
@@ -182,9 +189,18 @@ def elsewhere(scene: Scene) -> list[Button]:
     """Return what can be done besides, each with a page that says first what it means."""
     steps = ("cancel", "propose_cancellation")
     found = [_review(scene, step) for step in steps if step in scene.actions]
+    if scene.exchange.closed_at is not None and scene.exchange.agreed_at is not None:
+        there = Button(scene.link("/receipt"), scene.say("button.receipt"), link=True, main=False)
+        found.append(there)
     if "claim" in scene.actions:
         there = Button(scene.link("/problem"), scene.say("button.problem"), link=True, main=False)
         found.append(there)
+    if scene.helper is None:
+        names = listed(list(scene.aided_by), scene.locale)
+        label = scene.say("button.helpers")
+        if names is not None:
+            label = scene.say("button.helpers_known", helpers=names)
+        found.append(Button(scene.link("/helpers"), label, link=True, main=False))
     return found
 
 
@@ -195,6 +211,11 @@ def by_when(scene: Scene) -> list[str]:
         return [say("by.over")]
     wait = silence(exchange)
     found = []
+    if scene.case is not None:
+        found += [
+            say("by.case", due=scene.instant(at), then=then[scene.locale])
+            for at, then in scene.case.ends
+        ]
     if wait is not None:
         whose = "mine" if scene.role in wait.whose else "theirs"
         due = scene.instant(wait.due_at)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.exchanges.kinds import shows_code
 from service.exchanges.model import State
-from service.ids import encode
+from service.ids import spoken
 from service.web.member import where
 from service.web.member.history import Happened, history
 from service.web.member.offers import Offer, offer
@@ -21,6 +22,7 @@ class View:
 
     title: str
     number: str
+    square: Square
     here: str
     version: int
     sandbox: bool
@@ -40,11 +42,33 @@ class View:
     elsewhere: list[Button]
 
 
+@dataclass(frozen=True, slots=True)
+class Square:
+    """What the page's script needs to check a square by itself: of which code it would be."""
+
+    exchange: str
+    takes: bool
+    gives: bool
+    position: int
+    generation: int
+
+
+def _square(scene: Scene) -> Square:
+    exchange, point = scene.exchange, scene.exchange.current
+    code = None if point is None or scene.over else point.code
+    if point is None or code is None:
+        return Square(exchange.id.hex, False, False, 0, 0)
+    gives = scene.role is shows_code(exchange.kind, point.name)
+    takes = not gives and "enter_code" in scene.actions
+    return Square(exchange.id.hex, takes, gives, point.position, code.generation)
+
+
 def view(scene: Scene, *, error: str | None = None, done: str | None = None) -> View:
     """Return the page; ``error`` says why a step was not taken, ``done`` that one was."""
     return View(
         title=scene.title,
-        number=encode("exchange", scene.exchange.id),
+        number=spoken(scene.exchange.id),
+        square=_square(scene),
         here=scene.link(),
         version=scene.exchange.version,
         sandbox=scene.sandbox,

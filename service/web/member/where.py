@@ -33,6 +33,8 @@ def answer(scene: Scene) -> list[str]:
         return [say("where_gift.over" if scene.over else "where_gift.now")]
     if exchange.frozen_at is not None and not scene.over:
         return [say("where.frozen")]
+    if scene.frozen_by_case:
+        return [say("where.disputed" if scene.money else "where_units.disputed")]
     group = "where" if scene.money else "where_units"
     state = exchange.state.value
     for name in (f"{group}.{state}_{scene.role}", f"{group}.{state}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from service.exchanges import queries
 from service.exchanges.kinds import Kind
 from service.exchanges.model import Exchange, State
-from service.ids import decode
+from service.ids import decode, heard
 from service.platforms import members
 
 PAGE: Final = 50
@@ -26,8 +27,9 @@ def exchanges(
 ) -> list[Exchange]:
     """Return up to a page of exchanges and one more, newest first.
 
-    ``said`` is an id of an exchange or a member, the platform's own id of either, or words of the
-    title. A state or kind that does not exist finds nothing.
+    ``said`` is an id of an exchange or a member, the platform's own id of either, the short number
+    that a member reads aloud, or words of the title. A state or kind that does not exist finds
+    nothing.
     """
     filters = queries.Filters(states=[state] if state else None, kind=kind or None)
     if (state and state not in set(State)) or (kind and kind not in set(Kind)):
@@ -51,6 +53,8 @@ def _meanings(
         except ValueError:
             continue
     meanings = [filters.narrowed(external_id=said)]
+    with suppress(ValueError):
+        meanings.append(filters.narrowed(ending=heard(said)))
     known = members.page(connection, platform_id, limit=1, external_id=said)
     if known:
         meanings.append(filters.narrowed(member_id=known[0].id))

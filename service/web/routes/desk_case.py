@@ -134,6 +134,11 @@ async def show_evidence(request: Request, case: str) -> Response:
         return door.refused(seen, refusal)
     if not found["reads"]:
         return door.gone(seen, "unknown", 404)
+    return evidence_page(seen, scene, found)
+
+
+def evidence_page(seen: Frame, scene: Scene, found: dict[str, Any]) -> Response:
+    """Return the page of all that was brought."""
     return seen.page(
         "evidence",
         at="queue",
@@ -142,7 +147,7 @@ async def show_evidence(request: Request, case: str) -> Response:
         head=case_view.head(scene),
         evidence=exhibits.all_of(scene, found["pieces"]),
         asked=exhibits.asked(scene, found["requests"]),
-        may_ask=scene.case.stage in _ASKS,
+        may_ask=scene.part is not None and scene.case.stage in _ASKS,
     )
 
 
@@ -156,6 +161,13 @@ async def show_exhibit(request: Request, case: str, piece: str, zoom: str = "100
         scene, found = await scene_of(seen, case, see_evidence)
     except Refusal as refusal:
         return door.refused(seen, refusal)
+    return exhibit_page(seen, scene, found, piece, zoom)
+
+
+def exhibit_page(
+    seen: Frame, scene: Scene, found: dict[str, Any], piece: str, zoom: str
+) -> Response:
+    """Return the page of one piece."""
     pieces = [exhibits.piece(scene, one) for one in found["pieces"]]
     at = next((at for at, one in enumerate(pieces) if one["id"] == piece), None)
     if at is None:
@@ -181,6 +193,11 @@ async def get_file(request: Request, case: str, piece: str) -> Response:
     seen = await door.look(request)
     if isinstance(seen, Response):
         return seen
+    return await send_file(seen, case, piece)
+
+
+async def send_file(seen: Frame, case: str, piece: str) -> Response:
+    """Send a file of a case to whoever may read it."""
     try:
         found = await _file(seen, case, piece)
         assert found.file is not None

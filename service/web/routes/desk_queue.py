@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from disputes import hand_over, queue, statistics
+from disputes import hand_over, queue, redecisions, statistics
 from disputes.model import Cause, Stage
 from disputes.queue import Filters, Sort, Ticket, Whose
+from disputes.redecisions import Open
 from ledger.refusals import Refusal
 from service import clock, db
 from service.http.case_desk import position_of, ticket_after
@@ -142,10 +143,32 @@ async def inbox(request: Request) -> Response:
             own = [one for one in found if one.part == part]
             around = tickets.houses(connection, own, seen.locale)
             shown[name] = [tickets.row(one, around, seen.tongue) for one in own]
-        return shown
+        names = {id_: name for id_, name, _trial in tickets.served(connection, me.mediator_id)}
+        again = redecisions.open_for(connection, me.mediator_id, PAGE)
+        return {**shown, "again": [_again(one, names, seen) for one in again]}
 
     found = await seen.edge.run(db.SYSTEM, work)
-    return seen.page("inbox", at="inbox", words=seen.speech("desk_queue"), **found)
+    known = catalogue(seen.locale, "desk_queue")["done"]
+    done = known.get(seen.request.query_params.get("done", ""))
+    return seen.page("inbox", at="inbox", done=done, words=seen.speech("desk_queue"), **found)
+
+
+def _again(one: Open, names: dict[str, str], seen: Frame) -> dict[str, str]:
+    """Return a case to decide again as a line of the inbox, without a word of what it is about."""
+    return {
+        "address": f"/desk/again/{encode('redecision', one.id)}",
+        "platform": names.get(encode("platform", one.platform_id), ""),
+        "at": seen.tongue.instant(one.at),
+    }
+
+
+@router.get("/keys", operation_id="desk_keys")
+async def keys(request: Request) -> Response:
+    """List the keys that lead somewhere, with the switch that turns them off."""
+    seen = await door.look(request)
+    if isinstance(seen, Response):
+        return seen
+    return seen.page("keys", at="keys", words=seen.speech("desk_own"))
 
 
 @router.get("/numbers", operation_id="desk_numbers")

@@ -284,7 +284,7 @@ def _page(
         grounds=[(code, seen.tongue.word("grounds", code)) for code in sorted(REASON_CODES)],
         wrong=wrong,
         least=LEAST_REASONS,
-        lines=_lines(scene),
+        lines=drafts.fields(scene),
         fitting=[_fitting(one, seen) for one in more["templates"]],
         askable=exhibits.askable(scene) if step == "ask" else [],
         chosen=form.get("asked", ""),
@@ -294,19 +294,6 @@ def _page(
         look_over=look_over,
         version=scene.case.version,
     )
-
-
-def _lines(scene: Scene) -> list[dict[str, str]]:
-    return [
-        {
-            "field": f"part.{encode('leg', line.id)}",
-            "leg": encode("leg", line.id),
-            "name": scene.names[line.id],
-            "whole": scene.purse.say(line.amount, line.unit),
-            "unit": scene.purse.name(line.unit),
-        }
-        for line in scene.case.lines
-    ]
 
 
 def _fitting(one: Template, seen: Frame) -> dict[str, str]:

@@ -12,12 +12,13 @@ from starlette.responses import RedirectResponse, Response
 
 from ledger.refusals import Refusal
 from service import clock
-from service.exchanges import queries
+from service.exchanges import helpers
 from service.exchanges.decide import Rules
-from service.http.edge import Edge, edge_of
-from service.ids import encode
+from service.http.edge import Edge, dumps, edge_of
+from service.ids import spoken
 from service.messages import links, words
 from service.messages.links import Found
+from service.platforms import clocks
 from service.web import qr
 from service.web.forms import fields
 from service.web.member import taking
@@ -33,7 +34,12 @@ router = APIRouter(include_in_schema=False)
 
 
 def show(
-    scene: Scene, *, status: int = 200, error: str | None = None, done: str | None = None
+    edge: Edge,
+    scene: Scene,
+    *,
+    status: int = 200,
+    error: str | None = None,
+    done: str | None = None,
 ) -> Response:
     """Return the member's page."""
     shown = view(scene, error=error, done=done)
@@ -44,16 +50,32 @@ def show(
         here=scene.address,
         own=scene.own_locale,
         view=shown,
+        key=dumps(edge.prover.public).decode(),
     )
 
 
+def refuse(scene: Scene, name: str) -> Response:
+    """Lead to the page that says why a step was not taken.
+
+    It is asked for anew: loading it again, or coming back to it, sends no wrong code twice.
+    """
+    version = str(scene.exchange.version)
+    return RedirectResponse(scene.link(refused=name, at=version), 303, HEADERS)
+
+
 @router.get("/l/{token}", operation_id="open_link")
-async def open_link(request: Request, token: str, done: str = "") -> Response:
+async def open_link(
+    request: Request, token: str, done: str = "", refused: str = "", at: str = ""
+) -> Response:
     """Show the exchange of a link to its member. Nothing changes by looking."""
 
     def work(_connection: Connection, _found: Found, scene: Scene) -> Response:
+        error = taking.error_again(scene, refused, at)
+        if error is not None:
+            status = 422 if refused == "code_empty" else 409
+            return show(edge_of(request), scene, status=status, error=error)
         noted = done in taking.STEPS and _just_done(scene, done)
-        return show(scene, done=scene.say(f"done.{done}") if noted else None)
+        return show(edge_of(request), scene, done=scene.say(f"done.{done}") if noted else None)
 
     return await door.enter(request, token, work)
 
@@ -90,7 +112,8 @@ async def review_step(request: Request, token: str, step: str) -> Response:
 
     def work(_connection: Connection, _found: Found, scene: Scene) -> Response:
         if step not in scene.actions:
-            return show(scene, status=409, error=scene.say("error.refused"))
+            why = "refused" if scene.may(step) else "helper_may_not"
+            return show(edge_of(request), scene, status=409, error=scene.say(f"error.{why}"))
         here = f"{scene.address}/review/{step}"
         found = review(scene, step)
         return respond("review.html", scene.say, here=here, own=scene.own_locale, view=found)
@@ -110,11 +133,11 @@ async def take_step(request: Request, token: str, step: str) -> Response:
 
     def work(connection: Connection, found: Found, scene: Scene) -> Response:
         if step == "enter_code" and not form.get("code", "").strip():
-            return show(scene, status=422, error=scene.say("error.code_empty"))
+            return refuse(scene, "code_empty")
         outcome = taking.take(connection, scene, Rules(scene.now, edge.codes), step, form)
         after = door.see(connection, found, token, door.asked(request))
         if isinstance(outcome, Refusal) and not taking.stands(after, step, form):
-            return show(after, status=409, error=taking.error(after, outcome))
+            return refuse(after, taking.error_name(after, outcome))
         links.used(connection, found, clock.now())
         # The page is asked for anew, so that reloading it sends no step again.
         return RedirectResponse(scene.link(done=step), 303, HEADERS)
@@ -131,14 +154,15 @@ async def show_code(request: Request, token: str) -> Response:
 
     def work(connection: Connection, found: Found, scene: Scene) -> Response:
         try:
-            _point, digits, locked = queries.hand_over_code(
-                scene.exchange, scene.member.id, edge.codes
-            )
+            key = (scene.exchange.platform_id, scene.exchange.id, scene.who)
+            rules = Rules(scene.now, edge.codes)
+            clocks.hold(connection, scene.exchange.platform_id)
+            _point, digits, locked = helpers.show_code(connection, *key, rules)
         except Refusal as refusal:
-            return show(scene, status=409, error=taking.error(scene, refusal))
+            return show(edge, scene, status=409, error=taking.error(scene, refusal))
         links.used(connection, found, clock.now())
         if locked:
-            return show(scene)
+            return show(edge, scene)
         return _slip(edge, scene, digits)
 
     return await door.enter(request, token, work)
@@ -156,12 +180,11 @@ async def leave_code(request: Request, token: str) -> Response:
 
 def _slip(edge: Edge, scene: Scene, digits: str) -> Response:
     """Return the page of a code: to be told, shown, or printed and handed over."""
-    number = encode("exchange", scene.exchange.id)
-    # What stands behind '#' stays in the browser: no log of a server ever holds a code.
-    address = f"{edge.settings.public_url.rstrip('/')}/code#{number}.{digits}"
+    # What stands behind '#' stays in the browser: no log of a server ever holds a proof.
+    address = f"{edge.settings.public_url.rstrip('/')}/code#{edge.prover.sign(scene.exchange)}"
     shown = {
         "title": scene.title,
-        "number": number,
+        "number": spoken(scene.exchange.id),
         "name": words.clean(scene.member.name) if scene.member.name else scene.platform,
         "shown": f"{digits[:3]}\u202f{digits[3:]}",
         # A screen reader says the digits one by one.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from starlette.responses import Response
 
 from ledger import accounts
@@ -17,7 +19,9 @@ from service.exchanges.kinds import Kind
 from service.exchanges.model import Exchange, State
 from service.http.pages import encode_cursor, uuid_after
 from service.http.schemas.base import ExchangeId
-from service.ids import encode
+from service.ids import encode, spoken
+from service.messages import words
+from service.platforms import helpers
 from service.web.office import finding, flow
 from service.web.office.session import PATH, Visit, enter, shown
 from service.web.office.telling import Teller
@@ -96,6 +100,11 @@ async def exchange(request: Request, exchange: ExchangeId) -> Response:
             | {moved.unit for posting in posted for moved in posting.transfers},
             (one.payer_id, one.payee_id),
         )
+        names = {
+            helper.id: words.clean(helper.name or "")
+            for member_id in (one.payer_id, one.payee_id)
+            for helper in helpers.page(connection, platform_id, member_id, limit=100)
+        }
         drawn = flow.draw(
             posted, money.member_account(one.payer_id), money.member_account(one.payee_id)
         )
@@ -107,12 +116,24 @@ async def exchange(request: Request, exchange: ExchangeId) -> Response:
             one={
                 **_row(one, teller),
                 "external_id": one.external_id,
+                "spoken": spoken(one.id),
                 "agreed_at": teller.at(one.agreed_at),
                 "funded_at": teller.at(one.funded_at),
                 "closed_at": teller.at(one.closed_at),
                 "case_id": None if one.case_id is None else encode("case", one.case_id),
                 "terms_hash": one.terms_hash,
             },
+            given=[
+                {
+                    "at": teller.at(row["at"]),
+                    "member": teller.member(row["member_id"]),
+                    "word": row["word"],
+                    "named": words.checkpoint(row["checkpoint"], visit.locale),
+                    "method": row["method"],
+                    "hand": _hand(visit, row, names),
+                }
+                for row in queries.confirmations(connection, platform_id, one.id)
+            ],
             deadlines=[(line.step, teller.at(line.due_at)) for line in deadlines(one)],
             flow=drawn,
             names=_names(one, drawn, teller),
@@ -129,6 +150,15 @@ async def exchange(request: Request, exchange: ExchangeId) -> Response:
         )
 
     return await enter(request, "exchanges:read", work)
+
+
+def _hand(visit: Visit, row: RowMapping, names: Mapping[UUID, str]) -> str:
+    """Return whose hand gave a word, where it was not the member's own."""
+    if row["helper_id"] is not None:
+        return visit.say("hands.helper", name=names.get(row["helper_id"], ""))
+    if row["operator"] is not None:
+        return visit.say("hands.desk", name=words.clean(row["operator"]))
+    return visit.say(f"hands.{row['via']}") if visit.say.has(f"hands.{row['via']}") else row["via"]
 
 
 def _names(one: Exchange, drawn: flow.Flow, teller: Teller) -> dict[str, str | None]:

@@ -17,7 +17,8 @@ from service.http.pages import encode_cursor, uuid_after
 from service.http.refusals import ScopeMissing
 from service.http.schemas.base import KeyId, MemberId
 from service.ids import decode, encode
-from service.platforms import keys, members
+from service.messages import words
+from service.platforms import helpers, keys, members
 from service.platforms.members import Member
 from service.platforms.scopes import SCOPES
 from service.policies import disputes as weights
@@ -26,6 +27,7 @@ from service.web.forms import fields
 from service.web.office.session import PATH, Visit, enter, shown
 from service.web.office.telling import Teller
 from service.web.render import HEADERS
+from service.web.words import listed
 
 router = APIRouter(prefix=PATH, include_in_schema=False)
 
@@ -81,10 +83,11 @@ def _found(connection: Connection, visit: Visit, said: str) -> list[Member] | No
 async def one_member(request: Request, member: MemberId) -> Response:
     """Who it is, and what belongs to them."""
 
-    def work(connection: Connection, visit: Visit, _now: datetime) -> Response:
+    def work(connection: Connection, visit: Visit, now: datetime) -> Response:
         platform_id = visit.actor.platform_id
         one = members.find(connection, platform_id, member)
         teller = Teller(connection, platform_id, visit.locale)
+        named = words.catalogue(visit.locale, "words")["helper_may"]
         path = money.member_account(member)
         found = accounts.balances(connection, platform_id, [path])
         teller.know(balance.unit for balance in found)
@@ -97,6 +100,16 @@ async def one_member(request: Request, member: MemberId) -> Response:
             id=encode("member", member),
             created_at=teller.at(one.created_at),
             balances=[teller.amount(balance.balance, balance.unit) for balance in found],
+            helpers=[
+                {
+                    "name": each.name or encode("helper", each.id),
+                    "contact": each.email or each.phone or "",
+                    "may": listed([named[may] for may in each.listed], visit.locale),
+                    "until": teller.at(each.ended_at or each.ends_at),
+                    "works": each.works(now),
+                }
+                for each in helpers.page(connection, platform_id, member, limit=_PAGE)
+            ],
         )
 
     return await enter(request, "members:read", work)

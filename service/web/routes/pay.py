@@ -19,7 +19,7 @@ from ledger.refusals import Refusal
 from service import clock
 from service.exchanges import sweep
 from service.exchanges.advance import advance
-from service.exchanges.commands import Command, Who
+from service.exchanges.commands import Command
 from service.exchanges.decide import Rules
 from service.exchanges.model import State
 from service.http.edge import edge_of
@@ -32,7 +32,7 @@ from service.web.member import taking
 from service.web.member.scene import Scene
 from service.web.render import HEADERS
 from service.web.routes import door
-from service.web.routes.member import show
+from service.web.routes.member import refuse
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +55,7 @@ async def pay(request: Request, token: str) -> Response:
         command = Command(
             exchange.id,
             "fund",
-            Who(scene.member.id, "member"),
+            scene.who,
             expected_version=int(version) if version.isdecimal() and len(version) < 10 else None,
             hosted=True,
             return_url=f"{public}/back/{encode('exchange', exchange.id)}",
@@ -65,7 +65,7 @@ async def pay(request: Request, token: str) -> Response:
         (outcome,) = advance(connection, exchange.platform_id, [command], rules)
         after = door.see(connection, found, token, door.asked(request))
         if isinstance(outcome, Refusal) and after.exchange.state in {State.PROPOSED, State.AGREED}:
-            return show(after, status=409, error=taking.error(after, outcome))
+            return refuse(after, taking.error_name(after, outcome))
         links.used(connection, found, clock.now())
         begun.append(after)
         return RedirectResponse(scene.link(), 303, HEADERS)

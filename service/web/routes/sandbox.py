@@ -52,7 +52,7 @@ async def open_page(request: Request, token: str) -> Response:
             if row["settled_at"] is None
             and (row["next_action"] or {}).get("type") == "sandbox_action"
         ]
-        if not waiting or scene.role != "payer":
+        if not waiting or not scene.may_pay:
             return RedirectResponse(scene.link(), 303, HEADERS)
         place = [str(scene.exchange.platform_id), str(waiting[0]), scene.locale]
         sealed = _sealer(edge).seal(_PLACE, place).decode()

@@ -38,22 +38,53 @@
     });
   }
 
-  // In a list, and only there, J and K go to the next case and the one before.
+  // Single keys lead to what is marked with them, unless somebody is writing or has turned them
+  // off (WCAG 2.1.4: a dictated word must not press anything). J and K go through a list.
+  const OFF = "tierce-desk-keys-off";
+  const areOff = () => {
+    try {
+      return localStorage.getItem(OFF) === "1";
+    } catch {
+      return false;
+    }
+  };
   const hint = document.querySelector("[data-keys]");
-  if (hint) hint.hidden = false;
-  for (const list of document.querySelectorAll("[data-rows]")) {
-    list.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.altKey || event.metaKey) return;
-      const step = { j: 1, k: -1 }[event.key.toLowerCase()];
-      if (!step) return;
-      const rows = [...list.querySelectorAll("[data-row]")];
-      const next = rows[rows.indexOf(document.activeElement) + step];
+  if (hint) hint.hidden = areOff();
+  const keySwitch = document.querySelector("[data-key-switch]");
+  if (keySwitch) {
+    const box = keySwitch.querySelector("input");
+    keySwitch.hidden = false;
+    box.checked = !areOff();
+    box.addEventListener("change", () => {
+      try {
+        if (box.checked) localStorage.removeItem(OFF);
+        else localStorage.setItem(OFF, "1");
+      } catch {
+        box.checked = true; // nothing is kept in this browser
+      }
+    });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || areOff()) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const key = event.key.toLowerCase();
+    const rows = [...document.querySelectorAll("[data-row]")];
+    const step = { j: 1, k: -1 }[key];
+    if (step && rows.length) {
+      const at = rows.indexOf(document.activeElement);
+      const next = rows[at < 0 ? 0 : at + step];
       if (next) {
         event.preventDefault();
         next.focus();
       }
-    });
-  }
+      return;
+    }
+    const link = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
+    if (link) {
+      event.preventDefault();
+      link.click();
+    }
+  });
 
   // What is being decided is calculated while it is written, by the service itself.
   const form = document.querySelector("[data-calculates]");

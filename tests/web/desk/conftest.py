@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser as BrowserType
-from playwright.sync_api import sync_playwright
 from sqlalchemy import Engine
 
 from disputes import mediators
 from disputes.model import Cause
-from service.app import create_app
-from service.config import Settings
 from service.ids import decode, encode
 from tests.disputes.people import People
 from tests.http.claimed import PRESSURED, Claimed, claim
@@ -26,9 +20,6 @@ from tests.http.client import Api, Server
 from tests.http.deal import Deal, make_deal
 from tests.http.desk import Desk, Person, invite, take_up
 from tests.web.desk.browser import Browser
-from tests.web.desk.live import Live
-
-CHROMIUM: Final = Path("/usr/bin/chromium")
 
 
 @dataclass
@@ -112,22 +103,3 @@ def silent(
     cases = [Claimed(deal, decode("case", id_)) for deal, id_ in zip(deals, ids, strict=True)]
     assert {one.case().cause for one in cases} == {Cause.SILENCE}
     return maud, {encode("case", one.case_id): one for one in cases}
-
-
-@pytest.fixture(scope="session")
-def live(app_settings: Settings) -> Iterator[Live]:
-    """Return the application behind a socket."""
-    served = Live(create_app(app_settings))
-    yield served
-    served.close()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[BrowserType]:
-    """Return a real browser; without Chromium on this machine its tests are skipped."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM))
-        yield browser
-        browser.close()

@@ -18,8 +18,8 @@ from tests.http.client import Api
 from tests.http.desk import PASSWORD, invite
 from tests.web.desk.browser import Browser
 from tests.web.desk.conftest import Join, Sitting
-from tests.web.desk.live import Live
 from tests.web.desk.test_desk_cases import WHY, path, split_up
+from tests.web.live import Live
 
 PHOTO: Final = samples.encoded(samples.image(640, 480), "JPEG")
 _REFUSED: Final = re.compile(r"status of (404|409)")
@@ -128,6 +128,57 @@ def test_from_signing_in_to_the_second_look_with_the_keyboard_alone(
     assert found.case().stage is Stage.APPEALABLE
 
 
+def test_a_key_leads_where_its_page_says_and_never_while_somebody_writes_or_has_turned_it_off(
+    join: Join, pressed: Callable[[], Claimed], opened: Open
+) -> None:
+    maud = join()
+    found = pressed()
+    page = opened(maud)
+    page.goto("/desk/account")
+    page.keyboard.press("q")
+    page.wait_for_url("**/desk/queue")
+    page.keyboard.press("j")  # from anywhere on the page, to the first of the list
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{path(found)}")
+    page.keyboard.press("d")
+    page.wait_for_url("**/do/decide")
+    tab_to(page, "#text")
+    page.keyboard.type("qjiudst?")
+    assert page.input_value("#text").strip() == "qjiudst?"
+    page.locator("h1").click()  # out of the field
+    page.keyboard.press("?")
+    page.wait_for_url("**/desk/keys")
+    for key in ("Q", "J", "D", "?"):
+        expect(
+            page.locator("kbd", has_text=re.compile(f"^{re.escape(key)}$")).first
+        ).to_be_visible()
+    page.get_by_label("Se servir de ces touches").uncheck()
+    page.locator("h1").click()
+    page.keyboard.press("q")
+    page.goto("/desk/numbers")
+    page.keyboard.press("q")
+    tab_to(page, "a[href='/desk/inbox']")
+    assert page.url.endswith("/desk/numbers")
+
+
+def test_what_has_the_focus_is_always_seen(shown: tuple[Sitting, list[str]], opened: Open) -> None:
+    maud, pages = shown
+    page = opened(maud)
+    for address in pages:
+        page.goto(address)
+        for _ in range(25):
+            page.keyboard.press("Tab")
+            marked = page.evaluate(
+                """() => {
+                  const one = document.activeElement;
+                  if (!one || one === document.body) return true;
+                  const style = getComputedStyle(one);
+                  return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+                }"""
+            )
+            assert marked, (address, page.evaluate("document.activeElement.outerHTML.slice(0, 90)"))
+
+
 def test_what_will_move_is_calculated_while_it_is_written(
     join: Join, pressed: Callable[[], Claimed], opened: Open
 ) -> None:
@@ -171,6 +222,10 @@ def everything(found: Claimed, evidence: str) -> list[str]:
         "/desk/reviews",
         "/desk/numbers",
         "/desk/account",
+        "/desk/ties",
+        "/desk/templates",
+        "/desk/templates/new",
+        "/desk/keys",
         "/desk/cases/nothing",
         path(found),
         f"{path(found)}/evidence",

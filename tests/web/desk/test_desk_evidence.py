@@ -54,7 +54,7 @@ def test_a_picture_is_enlarged_and_the_pieces_are_leafed_through(
     at = f"{path(found)}/evidence/{first['id']}"
     page = maud.read(f"{at}?zoom=400")
     assert "viewer zoom400" in page
-    assert f'rel="next" href="{path(found)}/evidence/{second["id"]}"' in page
+    assert f'rel="next" data-key="j" href="{path(found)}/evidence/{second["id"]}"' in page
     assert "viewer zoom100" in maud.read(f"{at}?zoom=9000")
     assert maud.get(f"{path(found)}/evidence/nonsense").status_code == 404
     assert maud.get(f"{path(found)}/evidence/nonsense/file").status_code == 404

@@ -16,8 +16,10 @@ from service.records import catalogue as records
 from service.web.desk import tickets
 from service.web.words import catalogue
 from tests.disputes.people import People
-from tests.http.claimed import Claimed
-from tests.http.client import Server
+from tests.http.claimed import PRESSURED, Claimed, claim
+from tests.http.client import Api, Server
+from tests.http.deal import Deal
+from tests.web.browser import Browser as Pages
 from tests.web.desk.conftest import Join
 from tests.web.desk.test_desk_cases import path
 
@@ -69,18 +71,21 @@ def test_everything_that_the_queue_offers_to_choose_has_words(locale: str) -> No
 
 @contextmanager
 def counting(server: Server) -> Iterator[list[str]]:
-    """Count what the application asks the database."""
+    """Count what the application asks the database, but for the heartbeat of its process."""
     engine = server.app.state.edge.engine.sync_engine
     asked: list[str] = []
+    noted: list[tuple[Any, str]] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        asked.append(statement)
+    def note(connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        noted.append((connection, statement))
 
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield asked
     finally:
         event.remove(engine, "before_cursor_execute", note)
+        beats = [connection for connection, one in noted if "service.heartbeat" in one]
+        asked += [one for connection, one in noted if connection not in beats]
 
 
 def test_two_hundred_open_cases_cost_no_more_questions_than_one(
@@ -111,3 +116,25 @@ def test_a_case_with_a_long_history_costs_no_more_questions(
     with counting(server) as with_many:
         assert "Mot 19." in maud.read(path(found))
     assert len(with_many) == len(with_one)
+
+
+def test_the_office_and_a_member_s_page_cost_no_more_questions_with_more_cases(
+    api: Api, paid: Deal, more_deals: Callable[[int], list[Deal]], server: Server
+) -> None:
+    office = Pages(server)
+    office.post("/office/sign-in", {"key": str(api.bearer), "next": "/office"})
+    claim(paid, PRESSURED)
+    link = paid.link(paid.payer)
+    asked = [lambda: office.get("/office/exchanges"), lambda: office.get(link)]
+    before = [_questions(server, one) for one in asked]
+    for one in more_deals(4):
+        claim(one, PRESSURED)
+    assert office.get("/office/exchanges").text.count("Un &lt;b&gt;") == 5
+    assert [_questions(server, one) for one in asked] == before
+
+
+def _questions(server: Server, ask: Callable[[], Any]) -> int:
+    ask()  # what a process reads once is read
+    with counting(server) as found:
+        assert ask().status_code == 200
+    return len(found)

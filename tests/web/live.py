@@ -9,6 +9,8 @@ import time
 import uvicorn
 from fastapi import FastAPI
 
+from service.http.serving import configuration
+
 
 class Live:
     """Serves an application on a port that was free."""
@@ -16,8 +18,9 @@ class Live:
     def __init__(self, app: FastAPI) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, lifespan="on")
-        self._server = uvicorn.Server(config)
+        # Served as in life: with another patience than the product's, connections that a browser
+        # still counts on are hung up in the middle of a test.
+        self._server = uvicorn.Server(configuration(app, lifespan="on"))
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
         )
