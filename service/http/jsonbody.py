@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -80,19 +81,32 @@ def _walk(value: Any, at: str) -> None:
             _walk(inner, f"{at}/{index}")
 
 
-def _query_names(of: Dependant) -> set[str]:
-    names = {one.alias for one in of.query_params}
-    return names.union(*(_query_names(inner) for inner in of.dependencies))
+def _query_names(of: Dependant) -> dict[str, bool]:
+    """Return the parameters of a query, and whether each may stand there more than once."""
+    names = {}
+    for one in of.query_params:
+        kind = one.field_info.annotation
+        names[one.alias] = any(get_origin(each) is list for each in (kind, *get_args(kind)))
+    for inner in of.dependencies:
+        names |= _query_names(inner)
+    return names
 
 
-def _only(known: Collection[str], given: Iterable[str]) -> None:
+def _only(known: Mapping[str, bool], given: Iterable[str]) -> None:
     """Refuse a parameter that would be ignored: a misspelt filter would show everything."""
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        words = f"There is no such parameter here; there are: {', '.join(sorted(known)) or 'none'}."
-        raise RequestValidationError(
-            [{"type": "extra_forbidden", "loc": ("query", name), "msg": words} for name in unknown]
-        )
+    counted = Counter(given)
+    words = f"There is no such parameter here; there are: {', '.join(sorted(known)) or 'none'}."
+    wrong = [
+        {"type": "extra_forbidden", "loc": ("query", name), "msg": words}
+        for name in counted
+        if name not in known
+    ] + [
+        {"type": "given_twice", "loc": ("query", name), "msg": "Give this parameter once."}
+        for name, times in counted.items()
+        if times > 1 and not known.get(name, True)
+    ]
+    if wrong:
+        raise RequestValidationError(wrong)
 
 
 class StrictRoute(APIRoute):
@@ -102,9 +116,9 @@ class StrictRoute(APIRoute):
     """
 
     @cached_property
-    def query_names(self) -> frozenset[str]:
-        """The names of all parameters that may stand in its query."""
-        return frozenset(_query_names(self.dependant))
+    def query_names(self) -> dict[str, bool]:
+        """The names of all parameters of its query, and which of them may stand there repeatedly."""
+        return _query_names(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler so that it finds the body read already."""
@@ -125,10 +139,11 @@ async def read(request: Request, route: StrictRoute) -> Any:
     Raises:
         BadRequest, InvalidBody, InvalidText: as :func:`parse`.
         WrongMediaType: the body is not said to be JSON.
-        RequestValidationError: the address asks for something the route does not know.
+        RequestValidationError: the address asks for something the route does not know, or twice
+            for what it can have once.
     """
     if request.scope["query_string"]:
-        _only(route.query_names, request.query_params)
+        _only(route.query_names, (name for name, _ in request.query_params.multi_items()))
     body = b"" if route.body_field is None else await request.body()
     if not body:
         return PydanticUndefined
