@@ -87,6 +87,11 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["tierce_seed"] = config.stash[_SEED]  # type: ignore[attr-defined]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests with a browser last: its driver holds the event loop of the worker's thread."""
+    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Print the seed of everything random in the run."""
     seed = config.stash[_SEED]

@@ -117,7 +117,7 @@ class StrictRoute(APIRoute):
 
     @cached_property
     def query_names(self) -> dict[str, bool]:
-        """The names of all parameters of its query, and which of them may stand there repeatedly."""
+        """The names of all parameters of its query, and which of them may be repeated."""
         return _query_names(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from service import db
 from service.events import deliveries, fanout, ladder, queue
 from service.events.courier import Result
-from service.ids import encode
+from service.ids import encode, uuid7
 from service.operations import dead_letters
 from tests.events.conftest import SEALER, Post
 from tests.events.sink import HANG, HANG_UP, OK, Reply, out_of_order
@@ -243,9 +243,9 @@ def test_an_event_that_cannot_be_sent_keeps_no_other_waiting(post: Post) -> None
         connection.execute(
             text(
                 "INSERT INTO service.event (platform_id, id, type, data, at) "
-                "VALUES (:platform_id, uuidv7(), 'exchange.vanished', '{}', now())"
+                "VALUES (:platform_id, :id, 'exchange.vanished', '{}', now())"
             ),
-            {"platform_id": post.platform_id},
+            {"platform_id": post.platform_id, "id": uuid7()},
         )
     good = post.happen()
     post.run()

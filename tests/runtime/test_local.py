@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import redis
 
-from service.local import EmbeddedPostgres, EmbeddedValkey, ServerError
+from service.local import EmbeddedPostgres, EmbeddedValkey, ServerError, buffers
 from service.privileges import account_for
 from service.processes import HOST, Server, free_port
 
@@ -375,3 +375,10 @@ def test_the_owner_of_the_data_runs_the_server(empty_home: Path) -> None:
 def test_free_ports_are_free() -> None:
     with socket.socket() as probe:
         probe.bind((HOST, free_port()))
+
+
+@pytest.mark.parametrize(("gigabytes", "megabytes"), [(0.5, 128), (4, 512), (8, 1024), (64, 1024)])
+def test_the_database_keeps_an_eighth_of_the_machine_s_memory_within_bounds(
+    gigabytes: float, megabytes: int
+) -> None:
+    assert buffers(int(gigabytes * 2**30)) == megabytes

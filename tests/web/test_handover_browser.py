@@ -22,9 +22,9 @@ from tests.web.test_handover import STRANGER
 def ready(page: Page) -> Page:
     """Wait until the page is kept for when there is no network."""
     page.locator("html[data-ready]").wait_for(state="attached")
-    page.wait_for_function(
-        "async () => !!(await (await caches.open('tierce:' + location.pathname))"
-        ".match(location.pathname))"
+    assert page.evaluate(
+        "async () => (await Promise.all((await navigator.serviceWorker.getRegistrations())"
+        ".map((one) => caches.match(new URL(one.scope).pathname)))).every(Boolean)"
     )
     return page
 

@@ -63,7 +63,7 @@ self.addEventListener("message", (event) => {
     return;
   }
   const again = async () => keep(HOME, await fetch(HOME + event.data.query));
-  event.waitUntil(again().catch(() => {}));
+  event.waitUntil(again().catch(() => {}).then(() => event.ports[0].postMessage(null)));
 });
 
 self.addEventListener("fetch", (event) => {

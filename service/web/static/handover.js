@@ -72,8 +72,11 @@
         worker.addEventListener("statechange", () => { if (worker.state === "activated") resolve(); });
       });
     }
-    worker.postMessage({ query: scope === location.pathname ? location.search : "" });
-    return found;
+    // It answers when what it could have of the page is kept.
+    const { port1, port2 } = new MessageChannel();
+    const kept = new Promise((resolve) => { port1.onmessage = resolve; });
+    worker.postMessage({ query: scope === location.pathname ? location.search : "" }, [port2]);
+    await kept;
   };
   const forget = async (scope) => {
     const all = await navigator.serviceWorker.getRegistrations();
